@@ -1,0 +1,10 @@
+"""State: transactions over rows.
+
+In come keys and a pure function over their rows; out go writes that became durable together. What must
+always hold: a change happens wholly or not at all, as if nothing ran between its reads and its writes,
+and it is acknowledged only when it is durable. Engines are modules named for their product.
+"""
+
+from cigate.stores.store import Change, Key, LockMode, Put, Rows, Store
+
+__all__ = ["Change", "Key", "LockMode", "Put", "Rows", "Store"]

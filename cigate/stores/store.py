@@ -1,0 +1,85 @@
+"""Rows in, writes out: the one interface behind everything that must be unique or bounded.
+
+A rule over state is a pure function `work(rows) -> Change`. An engine only has to run it as if nothing
+else ran between its reads and its writes, and to make the writes durable together; so every rule is
+written once, and engines know none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from attrs import field, frozen
+
+T = TypeVar("T")
+
+
+class Key(NamedTuple):
+    """A row's name: the family it belongs to (`nonce`, `entry`), and its id there."""
+
+    family: str
+    id: str
+
+
+Rows = Mapping[Key, bytes]
+"""The rows that exist among the keys asked for. A row that has expired does not exist."""
+
+
+@frozen
+class Put:
+    """One write: a value, or None to delete; `expires` is when the row stops to exist (None: never)."""
+
+    value: bytes | None
+    expires: datetime | None = None
+
+
+@frozen
+class Change(Generic[T]):
+    """What `work` wants: writes that become durable together, and the result to hand back."""
+
+    puts: Mapping[Key, Put] = field(factory=dict)
+    result: T = None  # type: ignore[assignment]  # a Change with no result is a Change[None]
+
+
+class LockMode(Enum):
+    SHARED = "shared"
+    EXCLUSIVE = "exclusive"
+
+
+class Store(Protocol):
+    """Transactions over rows. Safe to use from many threads, and after a fork."""
+
+    def read(self, keys: Collection[Key]) -> Rows:
+        """One consistent snapshot of these rows, as of now.
+
+        Raises:
+            StoreUnavailable: it could not be read.
+        """
+
+    def transact(self, keys: Collection[Key], work: Callable[[Rows], Change[T]], *, now: datetime) -> T:
+        """Run `work` over exactly these rows, and make its writes durable, as if nothing ran between.
+
+        `work` is pure and may run more than once. A put outside `keys` is an insert, which fails if the row
+        is there. If `work` raises, nothing is kept and the error passes through. `now` is the time by which rows
+        expire. Returns only when the writes are durable.
+
+        Raises:
+            StoreUnavailable: nothing happened.
+            StoreUncertain: it may have happened.
+        """
+
+    def scan(self, family: str, *, after: str = "", limit: int = 1000) -> Sequence[tuple[Key, bytes]]:
+        """Up to `limit` rows of a family with an id greater than `after`, in order of id."""
+
+    def lock(self, name: str, mode: LockMode, *, timeout: timedelta) -> AbstractContextManager[None]:
+        """Hold a named lock among all processes on this store. It dies with its process.
+
+        A waiting EXCLUSIVE holds back new SHARED holders, so it can't be starved.
+
+        Raises:
+            StoreUnavailable: `store.lock-timeout`, it could not be had in `timeout`.
+        """

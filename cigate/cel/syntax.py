@@ -225,7 +225,7 @@ def _operator(function: str, parts: tuple[str, ...]) -> str:
         case "!_", (only,):
             return f"!{only}"
         case "-_", (only,):
-            return f"-{only}"
+            return f"-({only})" if only[0].isdigit() else f"-{only}"  # else the minus joins the number
         case "_?_:_", (condition, yes, no):
             return f"{condition} ? {yes} : {no}"
         case _:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from cigate.decision import TicketId
-from cigate.errors import RequestError
+from cigate.errors import ConfigError, RequestError
 from cigate.money import Money
 from cigate.wire.times import parse_duration, parse_timestamp, seconds, timestamp
+
+_PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII but space, quote and backslash
 
 
 @frozen
@@ -40,6 +43,25 @@ class Clause:
             "message": self.message,
         }
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Clause:
+        """Read `to_json` back.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not such a clause; `Ticket.from_json` turns them into its own.
+        """
+        return cls(
+            rule=_of(str, document["rule"]),
+            count=_of(int, document["count"]),
+            roles=tuple(_of(str, role) for role in document["roles"]),
+            ttl=parse_duration(document["ttl"]),
+            message=_of(str, document["message"]),
+        )
+
+
+def _frozen_map(given: Mapping[str, bool | int | str]) -> Mapping[str, bool | int | str]:
+    return MappingProxyType(dict(given))
+
 
 @frozen
 class Ticket:
@@ -60,7 +82,7 @@ class Ticket:
     audience: str
     action: str
     commit: str
-    parameters: Mapping[str, bool | int | str] = field(converter=lambda given: MappingProxyType(dict(given)))
+    parameters: Mapping[str, bool | int | str] = field(converter=_frozen_map)
     agent: str
     agent_version: str
     user: str
@@ -75,23 +97,29 @@ class Ticket:
     def summary(self) -> str:
         """What a person reads, and what the digest is over: one fact a line, nothing that could move the cursor."""
         wanted = [
-            f"  {clause.count} of {', '.join(clause.roles) or 'any approver'} for rule {clause.rule}, within {seconds(clause.ttl)}"
-            + (f": {_shown(clause.message)}" if clause.message else "")
+            f"  {clause.count} of {', '.join(map(_plain, clause.roles)) or 'any approver'}"
+            f" for rule {_plain(clause.rule)}, within {seconds(clause.ttl)}"
+            + (f": {_quoted(clause.message)}" if clause.message else "")
             for clause in self.clauses
         ]
-        parameters = [f"  {name} = {_shown(value)}" for name, value in sorted(self.parameters.items())]
+        parameters = [
+            f"  {_plain(name)} = {_quoted(value)}" for name, value in sorted(self.parameters.items())
+        ]
+        cost = (
+            "none" if self.cost is None else f"{self.cost.minor} minor units of {_plain(self.cost.currency)}"
+        )
         lines = [
-            f"Approval asked by the gateway {_shown(self.audience)}, ticket {self.id}",
-            f"action: {self.action}",
-            f"commit: {self.commit}",
+            f"Approval asked by the gateway {_quoted(self.audience)}, ticket {_plain(self.id)}",
+            f"action: {_plain(self.action)}",
+            f"commit: {_plain(self.commit)}",
             "parameters:" if parameters else "parameters: none",
             *parameters,
-            f"agent: {self.agent}",
-            f"user: {self.user}",
-            f"device: {self.device or 'unknown'}",
-            f"agent version, as the agent claims: {_shown(self.agent_version)}",
-            f"purpose, as the agent claims: {_shown(self.purpose) if self.purpose else 'none given'}",
-            f"cost at most: {f'{self.cost.minor} minor units of {self.cost.currency}' if self.cost else 'none'}",
+            f"agent: {_plain(self.agent)}",
+            f"user: {_plain(self.user)}",
+            f"device: {_plain(self.device) if self.device else 'unknown'}",
+            f"agent version, as the agent claims: {_quoted(self.agent_version)}",
+            f"purpose, as the agent claims: {_quoted(self.purpose) if self.purpose else 'none given'}",
+            f"cost at most: {cost}",
             f"risk: {self.risk if self.risk is not None else 'unknown'} of 100",
             "wanted:",
             *wanted,
@@ -135,35 +163,50 @@ class Ticket:
         try:
             cost = document["cost"]
             return cls(
-                id=TicketId(document["ticket"]),
-                audience=document["audience"],
-                action=document["action"],
-                commit=document["commit"],
-                parameters=document["parameters"],
-                agent=document["agent"],
-                agent_version=document["agent_version"],
-                user=document["user"],
-                device=document["device"],
-                purpose=document["purpose"],
-                cost=Money(cost["amount"], cost["currency"]) if cost is not None else None,
-                risk=document["risk"],
-                clauses=tuple(
-                    Clause(
-                        rule=clause["rule"],
-                        count=clause["count"],
-                        roles=tuple(clause["roles"]),
-                        ttl=parse_duration(clause["ttl"]),
-                        message=clause["message"],
-                    )
-                    for clause in document["clauses"]
-                ),
+                id=TicketId(_of(str, document["ticket"])),
+                audience=_of(str, document["audience"]),
+                action=_of(str, document["action"]),
+                commit=_of(str, document["commit"]),
+                parameters={_of(str, name): _scalar(value) for name, value in document["parameters"].items()},
+                agent=_of(str, document["agent"]),
+                agent_version=_of(str, document["agent_version"]),
+                user=_of(str, document["user"]),
+                device=_of(str, document["device"]),
+                purpose=_of(str, document["purpose"]),
+                cost=None if cost is None else Money(cost["amount"], cost["currency"]),
+                risk=None if document["risk"] is None else _of(int, document["risk"]),
+                clauses=tuple(Clause.from_json(clause) for clause in document["clauses"]),
                 created=parse_timestamp(document["created"]),
                 expires=parse_timestamp(document["expires"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RequestError("ticket.malformed", f"this is not a ticket as `status` prints it: {error!r}") from error
+        except KeyError as error:
+            raise RequestError("ticket.malformed", f"this ticket has no {error.args[0]}") from error
+        except (TypeError, ValueError, AttributeError, ConfigError) as error:
+            raise RequestError(
+                "ticket.malformed", f"this is not a ticket as `status` prints it: {error}"
+            ) from error
 
 
-def _shown(value: bool | int | str) -> str:
+_T = TypeVar("_T", bool, int, str)
+
+
+def _of(kind: type[_T], value: object) -> _T:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _scalar(value: object) -> bool | int | str:
+    if type(value) is bool or type(value) is int or type(value) is str:
+        return value
+    raise TypeError(f"a parameter is a string, an integer or a boolean, not {type(value).__name__}")
+
+
+def _plain(value: str) -> str:
+    """A name as it is, if nothing in it could be taken for anything else; otherwise quoted. No two look the same."""
+    return value if _PLAIN.fullmatch(value) else _quoted(value)
+
+
+def _quoted(value: bool | int | str) -> str:
     """A value on one line: as JSON, with everything outside printable ASCII escaped."""
     return json.dumps(value, ensure_ascii=True)

@@ -1,14 +1,46 @@
-"""One thing that an agent may ask for, as the operator's catalogue describes it."""
+"""One thing that an agent may ask for, as the operator's catalogue describes it.
+
+Parameters are refused, never repaired (threats D1 to D4): what an action does not declare does not pass, and
+under any pattern a value has no control, format or separator character, no `${{`, and no leading dash.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
+import re2
 from attrs import field, frozen
 
-from cigate.request import ActionName
+from cigate.errors import ConfigError, RequestError
+from cigate.request import (
+    ACTION_NAME,
+    LONGEST_VALUE,
+    MOST_PARAMETERS,
+    PARAMETER_NAME,
+    ActionName,
+    forbidden_character,
+)
+from cigate.wire import canonical
+from cigate.wire.ijson import BIGGEST_INTEGER
+from cigate.wire.names import did_you_mean
+from cigate.wire.pointers import place, shown
+from cigate.wire.times import parse_duration, seconds
+
+T = TypeVar("T")
+
+LONGEST_TIMEOUT: Final = timedelta(days=1)
+LEAST_MEMORY: Final = 1024 * 1024
+
+_TYPES: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
+_OUTPUTS: Final = ("none", "status", "full")
+_MEMORY = re.compile(r"([1-9][0-9]{0,12})(Ki|Mi|Gi|Ti)?")
+_UNITS: Final = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_LONGEST_PATTERN: Final = 1024
 
 
 @frozen
@@ -18,6 +50,9 @@ class Source:
     git: str
     branches: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        return {"git": self.git, "branches": list(self.branches)}
+
 
 @frozen
 class Price:
@@ -25,6 +60,9 @@ class Price:
 
     per_run: int = 0
     per_minute: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"per_run": self.per_run, "per_minute": self.per_minute}
 
 
 @frozen
@@ -35,10 +73,25 @@ class CredentialUse:
     profile: str
     ttl: timedelta
 
+    def to_json(self) -> dict[str, Any]:
+        return {"broker": self.broker, "profile": self.profile, "ttl": seconds(self.ttl)}
+
 
 @frozen
 class Parameter:
-    """What one parameter may be. A pattern is anchored: it always matches the whole value (RE2)."""
+    """What one parameter may be. A pattern is anchored: it always matches the whole value (RE2).
+
+    Args:
+        type: `string`, `integer` or `boolean`.
+        pattern: of a string; a string has this or an enum, so that no string is unbounded in kind.
+        max_length: of a string, in characters; 4096 where it is not given.
+        enum: the values that it may have.
+        minimum, maximum: of an integer, both inclusive.
+        optional: it may be left out; it then has no value, never a default.
+
+    Raises:
+        ConfigError: `action.parameter`, `action.pattern`, `action.enum`, `action.range`; `where` is `/pattern` …
+    """
 
     type: str
     pattern: str | None = None
@@ -48,10 +101,134 @@ class Parameter:
     maximum: int | None = None
     optional: bool = False
 
+    def __attrs_post_init__(self) -> None:
+        if self.type not in _TYPES:
+            raise ConfigError(
+                "action.parameter",
+                f"{shown(str(self.type))!r} is not string, integer or boolean",
+                where="/type",
+            )
+        self._check_bounds()
+        if self.pattern is not None:
+            _compiled(self.pattern)
+        if self.enum is not None:
+            self._check_enum(self.enum)
+
+    def _check_bounds(self) -> None:
+        of_strings = {"/pattern": self.pattern, "/maxLength": self.max_length}
+        of_integers = {"/minimum": self.minimum, "/maximum": self.maximum}
+        misplaced = [
+            *(where for where, value in of_strings.items() if value is not None and self.type != "string"),
+            *(where for where, value in of_integers.items() if value is not None and self.type != "integer"),
+        ]
+        for where in misplaced:
+            raise ConfigError(
+                "action.parameter", f"{where[1:]} has no meaning for type {self.type}", where=where
+            )
+        if self.type == "string" and self.pattern is None and self.enum is None:
+            raise ConfigError("action.parameter", "a string needs a pattern or an enum", where="/type")
+        if self.max_length is not None and not 0 < self.max_length <= LONGEST_VALUE:
+            raise ConfigError(
+                "action.range", f"maxLength must be from 1 to {LONGEST_VALUE}", where="/maxLength"
+            )
+        for where, bound in of_integers.items():
+            if bound is not None and abs(bound) > BIGGEST_INTEGER:
+                raise ConfigError("action.range", "a bound must be within ±(2^53-1)", where=where)
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ConfigError("action.range", "the minimum is above the maximum", where="/minimum")
+
+    def _check_enum(self, values: tuple[object, ...]) -> None:
+        if not values:
+            raise ConfigError("action.enum", "an enum without values allows nothing", where="/enum")
+        for at, value in enumerate(values):
+            where = f"/enum/{at}"
+            if type(value) is not _TYPES[self.type]:
+                raise ConfigError(
+                    "action.enum", f"{shown(repr(value))} is not of type {self.type}", where=where
+                )
+            if value in values[:at]:
+                raise ConfigError("action.enum", f"{shown(repr(value))} stands here twice", where=where)
+            if isinstance(value, str) and _forbidden(value):
+                raise ConfigError(
+                    "action.enum", f"{_forbidden(value)} may not stand in a parameter", where=where
+                )
+
+    def check(self, value: object, where: str) -> bool | int | str:
+        """The value itself, if it is one that this parameter may have.
+
+        Raises:
+            RequestError: `parameter.type`, `parameter.length`, `parameter.forbidden-character`,
+                `parameter.enum`, `parameter.pattern`, `parameter.range`, with this `where`.
+        """
+        if type(value) is not _TYPES[self.type]:
+            raise RequestError("parameter.type", f"expected {self.type}", where=where)
+        assert isinstance(value, bool | int | str)
+        if isinstance(value, str):
+            self._check_text(value, where)
+        if self.enum is not None and value not in self.enum:
+            raise RequestError("parameter.enum", "this is none of the values that it may have", where=where)
+        if type(value) is int:
+            if self.minimum is not None and value < self.minimum:
+                raise RequestError("parameter.range", f"{value} is below {self.minimum}", where=where)
+            if self.maximum is not None and value > self.maximum:
+                raise RequestError("parameter.range", f"{value} is above {self.maximum}", where=where)
+        return value
+
+    def _check_text(self, value: str, where: str) -> None:
+        most = LONGEST_VALUE if self.max_length is None else self.max_length
+        if len(value) > most:
+            raise RequestError(
+                "parameter.length", f"{len(value)} characters are more than {most}", where=where
+            )
+        found = _forbidden(value)
+        if found:
+            raise RequestError(
+                "parameter.forbidden-character", f"{found} may not stand in a parameter", where=where
+            )
+        # threats D2: a program reads it as an option; an operator who wants that lists the very value
+        if value.startswith("-") and (
+            self.pattern is not None or self.enum is None or value not in self.enum
+        ):
+            raise RequestError(
+                "parameter.forbidden-character", "a leading dash may not stand here", where=where
+            )
+        if self.pattern is not None and _compiled(self.pattern).fullmatch(value) is None:
+            raise RequestError("parameter.pattern", f"it does not match {shown(self.pattern)}", where=where)
+
+    def to_json(self) -> dict[str, Any]:
+        """The parameter as the configuration spells it; what is not given is absent."""
+        given = {
+            "pattern": self.pattern,
+            "maxLength": self.max_length,
+            "enum": None if self.enum is None else list(self.enum),
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+        kept = {name: value for name, value in given.items() if value is not None}
+        return {"type": self.type, **kept, "optional": self.optional}
+
 
 @frozen
 class Action:
-    """An entry of the catalogue: gateway.yaml's `actions:` section, checked."""
+    """An entry of the catalogue: gateway.yaml's `actions:` section, checked.
+
+    Args:
+        name: what requests and policies call it.
+        pipeline: where it runs.
+        source: where the commit must come from; None: the pipeline needs no source.
+        command: program and arguments, never a shell line.
+        timeout: the longest a run may take.
+        memory: bytes that a run may use.
+        cost: what it costs; None: nothing.
+        credential: what its runs get; None: nothing.
+        output: what the caller gets: `none`, `status` or `full`.
+        accept_output_disclosure: the operator accepts `full` beside a credential.
+        parameters: what a request may and must give.
+
+    Raises:
+        ConfigError: `action.name`, `action.timeout`, `action.memory`, `action.output`,
+            `action.output-disclosure`, `action.parameter`; `where` is a JSON pointer inside the action.
+    """
 
     name: ActionName
     pipeline: str = "local"
@@ -63,4 +240,302 @@ class Action:
     credential: CredentialUse | None = None
     output: str = "status"
     accept_output_disclosure: bool = False
-    parameters: Mapping[str, Parameter] = field(factory=dict, converter=lambda given: MappingProxyType(dict(given)))
+    parameters: Mapping[str, Parameter] = field(
+        factory=dict, converter=lambda given: MappingProxyType(dict(given))
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if ACTION_NAME.fullmatch(self.name) is None:
+            raise ConfigError(
+                "action.name", f"{shown(self.name)!r} is not an action name: a-z, digits, . _ -"
+            )
+        if not timedelta(0) < self.timeout <= LONGEST_TIMEOUT:
+            raise ConfigError("action.timeout", "a timeout is above zero and at most a day", where="/timeout")
+        if self.memory < LEAST_MEMORY:
+            raise ConfigError("action.memory", "a run needs 1Mi at least", where="/memory")
+        if self.output not in _OUTPUTS:
+            raise ConfigError("action.output", f"expected one of {', '.join(_OUTPUTS)}", where="/output")
+        # threats E0: the agent chose the commit, so it chose the code that prints
+        if self.output == "full" and self.credential is not None and not self.accept_output_disclosure:
+            raise ConfigError(
+                "action.output-disclosure",
+                "full output beside a credential lets the commit's author print the credential",
+                where="/output",
+                fix="output: status, or accept_output_disclosure: true",
+            )
+        self._check_names()
+
+    def _check_names(self) -> None:
+        if len(self.parameters) > MOST_PARAMETERS:
+            raise ConfigError(
+                "action.parameter", f"more than {MOST_PARAMETERS} parameters", where="/parameters"
+            )
+        variables: dict[str, str] = {}
+        for name in self.parameters:
+            where = place(("parameters", name))
+            if PARAMETER_NAME.fullmatch(name) is None:
+                raise ConfigError("action.parameter", f"{shown(name)!r} is not a parameter name", where=where)
+            # threats D3: two parameters must not end up in one CIGATE_PARAM_<NAME>
+            twin = variables.setdefault(re.sub(r"[^A-Z0-9]", "_", name.upper()), name)
+            if twin != name:
+                raise ConfigError(
+                    "action.parameter", f"{name} and {twin} name one variable of the job", where=where
+                )
+
+    @classmethod
+    def from_config(cls, name: str, section: Mapping[str, Any]) -> Action:
+        """The action that one entry of `actions:` describes (design, section 5).
+
+        Raises:
+            ConfigError: `config.unknown-key`, `config.missing-key`, `config.type`, and what the classes refuse;
+                `where` is a JSON pointer inside the section, such as `/parameters/shards/minimum`.
+        """
+        read = _Reader(section, ())
+        read.only(*(each for each in cls.__annotations__ if each != "name"))
+        parameters = read.below("parameters")
+        given = {
+            "pipeline": read.text("pipeline"),
+            "source": _source(read.below("source")),
+            "command": read.texts("command"),
+            "timeout": read.duration("timeout"),
+            "memory": _memory(section.get("memory")),
+            "cost": _price(read.below("cost")),
+            "credential": _credential(read.below("credential")),
+            "output": read.text("output"),
+            "accept_output_disclosure": read.flag("accept_output_disclosure"),
+            "parameters": None if parameters is None else parameters.each(_parameter),
+        }
+        return cls(ActionName(name), **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+    def check(self, parameters: Mapping[str, bool | int | str]) -> Mapping[str, bool | int | str]:
+        """The parameters, if this action takes exactly them. Nothing is added, converted or repaired.
+
+        Raises:
+            RequestError: `parameter.unknown`, `parameter.missing`, and what `Parameter.check` refuses; `where`
+                is `/parameters/NAME`.
+        """
+        for name in parameters:
+            if name not in self.parameters:
+                raise RequestError(
+                    "parameter.unknown",
+                    f"{self.name} takes no parameter {shown(str(name))!r}",
+                    where=place(("parameters", str(name))),
+                    fix=did_you_mean(str(name), self.parameters),
+                )
+        kept: dict[str, bool | int | str] = {}
+        for name, schema in self.parameters.items():
+            where = place(("parameters", name))
+            if name in parameters:
+                kept[name] = schema.check(parameters[name], where)
+            elif not schema.optional:
+                raise RequestError(
+                    "parameter.missing", f"{self.name} needs the parameter {name}", where=where
+                )
+        return MappingProxyType(kept)
+
+    @property
+    def workflow(self) -> str:
+        """What a run executes, as `sha256:` and hex: name, command, pipeline and source."""
+        source = None if self.source is None else self.source.to_json()
+        return canonical.digest(
+            {"name": self.name, "command": list(self.command), "pipeline": self.pipeline, "source": source}
+        )
+
+    def fact_types(self) -> Mapping[str, str]:
+        """Each parameter's type as a policy sees it: `string`, `integer` or `boolean`."""
+        return MappingProxyType({name: schema.type for name, schema in self.parameters.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, for the configuration's digest."""
+        return {
+            "name": self.name,
+            "pipeline": self.pipeline,
+            "source": None if self.source is None else self.source.to_json(),
+            "command": list(self.command),
+            "timeout": seconds(self.timeout),
+            "memory": self.memory,
+            "cost": None if self.cost is None else self.cost.to_json(),
+            "credential": None if self.credential is None else self.credential.to_json(),
+            "output": self.output,
+            "accept_output_disclosure": self.accept_output_disclosure,
+            "parameters": {name: schema.to_json() for name, schema in self.parameters.items()},
+        }
+
+
+class _Reader:
+    """A section of configuration, read key by key; it knows where it stands."""
+
+    def __init__(self, section: object, path: tuple[str | int, ...]) -> None:
+        if not isinstance(section, Mapping):
+            raise ConfigError("config.type", f"expected a mapping, found {_kind(section)}", where=place(path))
+        self._section: Mapping[str, Any] = section
+        self.path = path
+
+    def only(self, *known: str) -> None:
+        for key in self._section:
+            if key not in known:
+                raise ConfigError(
+                    "config.unknown-key",
+                    f"{shown(str(key))!r} is not known here",
+                    where=place((*self.path, str(key))),
+                    fix=did_you_mean(str(key), known),
+                )
+
+    def required(self, *keys: str) -> None:
+        for key in keys:
+            if key not in self._section:
+                raise ConfigError("config.missing-key", f"the key {key} is missing", where=place(self.path))
+
+    def wrong(self, key: str | int, wanted: str, value: object) -> ConfigError:
+        return ConfigError(
+            "config.type", f"expected {wanted}, found {_kind(value)}", where=place((*self.path, key))
+        )
+
+    def _typed(self, key: str, kind: type[T], wanted: str) -> T | None:
+        if key not in self._section:
+            return None
+        value = self._section[key]
+        if type(value) is not kind:
+            raise self.wrong(key, wanted, value)
+        return value
+
+    def text(self, key: str) -> str | None:
+        value = self._typed(key, str, "a string")
+        if value is not None and (not value or "\0" in value):
+            raise self.wrong(key, "a string that is not empty and has no NUL", value)
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        return self._typed(key, bool, "true or false")
+
+    def integer(self, key: str) -> int | None:
+        return self._typed(key, int, "an integer")
+
+    def amount(self, key: str) -> int:
+        value = self.integer(key) or 0
+        if not 0 <= value <= BIGGEST_INTEGER:
+            raise self.wrong(key, "whole minor units from 0 to 2^53-1", value)
+        return value
+
+    def duration(self, key: str) -> timedelta | None:
+        value = self._typed(key, str, "a duration such as 10m")
+        if value is None:
+            return None
+        try:
+            length = parse_duration(value)
+        except ValueError:
+            raise self.wrong(key, "a duration such as 10m", value) from None
+        if not timedelta(0) < length <= LONGEST_TIMEOUT:
+            raise self.wrong(key, "a duration above zero and at most a day", value)
+        return length
+
+    def items(self, key: str) -> tuple[Any, ...] | None:
+        value = self._section.get(key)
+        if key not in self._section:
+            return None
+        if not isinstance(value, list | tuple) or not value:
+            raise self.wrong(key, "a list that is not empty", value)
+        return tuple(value)
+
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        values = self.items(key)
+        for at, value in enumerate(values or ()):
+            if type(value) is not str or "\0" in value or (at == 0 and not value):
+                raise _Reader({}, (*self.path, key)).wrong(at, "a string without NUL", value)
+        return values
+
+    def below(self, key: str) -> _Reader | None:
+        return _Reader(self._section[key], (*self.path, key)) if key in self._section else None
+
+    def each(self, build: Callable[[_Reader], T]) -> dict[str, T]:
+        return {
+            str(key): build(_Reader(value, (*self.path, str(key)))) for key, value in self._section.items()
+        }
+
+
+def _source(read: _Reader | None) -> Source | None:
+    if read is None:
+        return None
+    read.only("git", "branches")
+    read.required("git", "branches")
+    git, branches = read.text("git"), read.texts("branches")
+    assert git is not None
+    assert branches is not None
+    # git reads what begins with a dash as an option
+    for key, value in (("git", git), *(("branches", branch) for branch in branches)):
+        if value.startswith("-") or forbidden_character(value):
+            raise read.wrong(key, "no leading dash, no control or format character", value)
+    return Source(git, branches)
+
+
+def _price(read: _Reader | None) -> Price | None:
+    if read is None:
+        return None
+    read.only("per_run", "per_minute")
+    return Price(read.amount("per_run"), read.amount("per_minute"))
+
+
+def _credential(read: _Reader | None) -> CredentialUse | None:
+    if read is None:
+        return None
+    read.only("broker", "profile", "ttl")
+    read.required("broker", "profile", "ttl")
+    broker, profile, ttl = read.text("broker"), read.text("profile"), read.duration("ttl")
+    assert broker is not None
+    assert profile is not None
+    assert ttl is not None
+    return CredentialUse(broker, profile, ttl)
+
+
+def _parameter(read: _Reader) -> Parameter:
+    read.only("type", "pattern", "maxLength", "enum", "minimum", "maximum", "optional")
+    read.required("type")
+    try:
+        return Parameter(
+            read.text("type") or "",
+            pattern=read.text("pattern"),
+            max_length=read.integer("maxLength"),
+            enum=read.items("enum"),
+            minimum=read.integer("minimum"),
+            maximum=read.integer("maximum"),
+            optional=read.flag("optional") or False,
+        )
+    except ConfigError as error:
+        if error.code.startswith("action."):
+            error.where = place(read.path) + error.where
+        raise
+
+
+def _memory(value: object) -> int | None:
+    if value is None:
+        return None
+    if type(value) is int:
+        return value
+    found = _MEMORY.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ConfigError("config.type", f"expected bytes, or 256Mi, found {_kind(value)}", where="/memory")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _kind(value: object) -> str:
+    return shown(repr(value), most=40) if isinstance(value, str | int) else type(value).__name__
+
+
+def _forbidden(value: str) -> str:
+    """What may stand in no parameter under any pattern; empty if nothing of it is there."""
+    return "${{" if "${{" in value else forbidden_character(value) or ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        if len(pattern) > _LONGEST_PATTERN:
+            raise ConfigError("action.pattern", f"more than {_LONGEST_PATTERN} characters", where="/pattern")
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeError) as error:
+        text = shown(str(error))
+        raise ConfigError(
+            "action.pattern", f"RE2 does not take this pattern: {text}", where="/pattern"
+        ) from None

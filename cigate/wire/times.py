@@ -25,7 +25,9 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is not a duration such as 10m or 1h30m")
     part = {name: int(value or 0) for name, value in match.groupdict().items() if name != "f"}
     micro = int((match["f"] or "0").ljust(6, "0"))
-    return timedelta(days=part["d"], hours=part["h"], minutes=part["m"], seconds=part["s"], microseconds=micro)
+    return timedelta(
+        days=part["d"], hours=part["h"], minutes=part["m"], seconds=part["s"], microseconds=micro
+    )
 
 
 def parse_timestamp(text: str) -> datetime:

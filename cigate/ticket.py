@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII but space, quote and bac
 
 @frozen
 class Clause:
-    """What one rule asks of people: `count` distinct ones, each holding one of `roles` (none listed: any approver)."""
+    """What one rule asks of people: `count` distinct ones, each with one of `roles` (none: any approver)."""
 
     rule: str
     count: int
@@ -48,7 +48,7 @@ class Clause:
         """Read `to_json` back.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such a clause; `Ticket.from_json` turns them into its own.
+            KeyError, TypeError, ValueError: it is not such a clause; `Ticket.from_json` turns them into one.
         """
         return cls(
             rule=_of(str, document["rule"]),
@@ -95,7 +95,7 @@ class Ticket:
     expires: datetime
 
     def summary(self) -> str:
-        """What a person reads, and what the digest is over: one fact a line, nothing that could move the cursor."""
+        """What a person reads and the digest is over: one fact a line, nothing that could move the cursor."""
         wanted = [
             f"  {clause.count} of {', '.join(map(_plain, clause.roles)) or 'any approver'}"
             f" for rule {_plain(clause.rule)}, within {seconds(clause.ttl)}"
@@ -116,7 +116,7 @@ class Ticket:
             *parameters,
             f"agent: {_plain(self.agent)}",
             f"user: {_plain(self.user)}",
-            f"device: {_plain(self.device) if self.device else 'unknown'}",
+            f"device: {_plain(self.device) if self.device else 'not known'}",
             f"agent version, as the agent claims: {_quoted(self.agent_version)}",
             f"purpose, as the agent claims: {_quoted(self.purpose) if self.purpose else 'none given'}",
             f"cost at most: {cost}",
@@ -155,7 +155,7 @@ class Ticket:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Ticket:
-        """Read `to_json` back; other names in the document (state, summary, digest) are ignored: they are derived.
+        """Read `to_json` back; other names in the document (state, summary, digest) are derived, so ignored.
 
         Raises:
             RequestError: `ticket.malformed`.
@@ -203,7 +203,7 @@ def _scalar(value: object) -> bool | int | str:
 
 
 def _plain(value: str) -> str:
-    """A name as it is, if nothing in it could be taken for anything else; otherwise quoted. No two look the same."""
+    """A name as it is, if nothing in it could be taken for anything else; else quoted. No two look alike."""
     return value if _PLAIN.fullmatch(value) else _quoted(value)
 
 

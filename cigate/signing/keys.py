@@ -26,8 +26,8 @@ from cigate.wire.times import parse_timestamp, timestamp
 KeyId = NewType("KeyId", str)
 """The name under which a key was enrolled. In a message it is a hint, which never chooses an identity."""
 
-_KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
-_OWNER = re.compile(r"[!-~]{1,256}")
+# threats A14: ids are ASCII, so that no two spellings look alike; the same grammar as a request's user id
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
 
 
 class KeyUse(StrEnum):
@@ -42,7 +42,7 @@ class KeyUse(StrEnum):
 
 def is_key_id(text: str) -> bool:
     """Whether a key could be enrolled under this name: ASCII letters, digits and `._@:+-`, at most 128."""
-    return _KEY_ID.fullmatch(text) is not None
+    return _ID.fullmatch(text) is not None
 
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -77,10 +77,8 @@ def _check_id(_: object, __: Attribute[KeyId], value: object) -> None:
 
 
 def _check_owner(_: object, attribute: Attribute[str | None], value: object) -> None:
-    if value is not None and (not isinstance(value, str) or _OWNER.fullmatch(value) is None):
-        raise ConfigError(
-            f"key.{attribute.name}", f"{value!r} is not an id of printable ASCII without spaces"
-        )
+    if value is not None and (not isinstance(value, str) or _ID.fullmatch(value) is None):
+        raise ConfigError(f"key.{attribute.name}", f"{value!r} is not an id: ASCII letters, digits, ._:@+-")
 
 
 def _check_moment(_: object, attribute: Attribute[datetime | None], value: object) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import re2
-from attrs import field, frozen
+from attrs import field, fields_dict, frozen
 
 from cigate.errors import ConfigError, RequestError
 from cigate.request import (
@@ -25,13 +25,12 @@ from cigate.request import (
     ActionName,
     forbidden_character,
 )
-from cigate.wire import canonical
+from cigate.wire import canonical, settings
 from cigate.wire.ijson import BIGGEST_INTEGER
 from cigate.wire.names import did_you_mean
 from cigate.wire.pointers import place, shown
-from cigate.wire.times import parse_duration, seconds
-
-T = TypeVar("T")
+from cigate.wire.settings import below
+from cigate.wire.times import seconds
 
 LONGEST_TIMEOUT: Final = timedelta(days=1)
 LEAST_MEMORY: Final = 1024 * 1024
@@ -90,7 +89,8 @@ class Parameter:
         optional: it may be left out; it then has no value, never a default.
 
     Raises:
-        ConfigError: `action.parameter`, `action.pattern`, `action.enum`, `action.range`; `where` is `/pattern` …
+        ConfigError: `action.parameter`, `action.pattern`, `action.enum`, `action.range`; `where` is a pointer
+            inside the parameter.
     """
 
     type: str
@@ -131,9 +131,6 @@ class Parameter:
             raise ConfigError(
                 "action.range", f"maxLength must be from 1 to {LONGEST_VALUE}", where="/maxLength"
             )
-        for where, bound in of_integers.items():
-            if bound is not None and abs(bound) > BIGGEST_INTEGER:
-                raise ConfigError("action.range", "a bound must be within ±(2^53-1)", where=where)
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ConfigError("action.range", "the minimum is above the maximum", where="/minimum")
 
@@ -208,6 +205,10 @@ class Parameter:
         return {"type": self.type, **kept, "optional": self.optional}
 
 
+def _frozen_map(given: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+    return MappingProxyType(dict(given))
+
+
 @frozen
 class Action:
     """An entry of the catalogue: gateway.yaml's `actions:` section, checked.
@@ -226,7 +227,7 @@ class Action:
         parameters: what a request may and must give.
 
     Raises:
-        ConfigError: `action.name`, `action.timeout`, `action.memory`, `action.output`,
+        ConfigError: `action.name`, `action.timeout`, `action.ttl`, `action.memory`, `action.output`,
             `action.output-disclosure`, `action.parameter`; `where` is a JSON pointer inside the action.
     """
 
@@ -240,9 +241,7 @@ class Action:
     credential: CredentialUse | None = None
     output: str = "status"
     accept_output_disclosure: bool = False
-    parameters: Mapping[str, Parameter] = field(
-        factory=dict, converter=lambda given: MappingProxyType(dict(given))
-    )
+    parameters: Mapping[str, Parameter] = field(factory=dict, converter=_frozen_map)
 
     def __attrs_post_init__(self) -> None:
         if ACTION_NAME.fullmatch(self.name) is None:
@@ -251,8 +250,14 @@ class Action:
             )
         if not timedelta(0) < self.timeout <= LONGEST_TIMEOUT:
             raise ConfigError("action.timeout", "a timeout is above zero and at most a day", where="/timeout")
-        if self.memory < LEAST_MEMORY:
-            raise ConfigError("action.memory", "a run needs 1Mi at least", where="/memory")
+        if self.credential is not None and not timedelta(0) < self.credential.ttl <= LONGEST_TIMEOUT:
+            raise ConfigError(
+                "action.ttl", "a credential lives above zero and at most a day", where="/credential/ttl"
+            )
+        if not LEAST_MEMORY <= self.memory <= BIGGEST_INTEGER:
+            raise ConfigError(
+                "action.memory", "a run needs 1Mi at least, and fewer than 2^53 bytes", where="/memory"
+            )
         if self.output not in _OUTPUTS:
             raise ConfigError("action.output", f"expected one of {', '.join(_OUTPUTS)}", where="/output")
         # threats E0: the agent chose the commit, so it chose the code that prints
@@ -287,32 +292,30 @@ class Action:
         """The action that one entry of `actions:` describes (design, section 5).
 
         Raises:
-            ConfigError: `config.unknown-key`, `config.missing-key`, `config.type`, and what the classes refuse;
-                `where` is a JSON pointer inside the section, such as `/parameters/shards/minimum`.
+            ConfigError: `config.unknown-key`, `config.missing-key`, `config.type`, `config.range`,
+                `action.source`, `action.command`, and what the classes refuse; `where` is a JSON pointer inside the section, such as `/parameters/shards/minimum`.
         """
-        read = _Reader(section, ())
-        read.only(*(each for each in cls.__annotations__ if each != "name"))
-        parameters = read.below("parameters")
-        given = {
-            "pipeline": read.text("pipeline"),
-            "source": _source(read.below("source")),
-            "command": read.texts("command"),
-            "timeout": read.duration("timeout"),
-            "memory": _memory(section.get("memory")),
-            "cost": _price(read.below("cost")),
-            "credential": _credential(read.below("credential")),
-            "output": read.text("output"),
-            "accept_output_disclosure": read.flag("accept_output_disclosure"),
-            "parameters": None if parameters is None else parameters.each(_parameter),
+        settings.section(section, "", known=[each for each in fields_dict(cls) if each != "name"])
+        readers: Mapping[str, Callable[[Any, str], Any]] = {
+            "pipeline": settings.text,
+            "source": _source,
+            "command": _command,
+            "timeout": settings.duration,
+            "memory": _memory,
+            "cost": _price,
+            "credential": _credential,
+            "output": settings.text,
+            "accept_output_disclosure": settings.boolean,
+            "parameters": _parameters,
         }
-        return cls(ActionName(name), **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+        return cls(ActionName(name), **{key: readers[key](section[key], below("", key)) for key in section})
 
     def check(self, parameters: Mapping[str, bool | int | str]) -> Mapping[str, bool | int | str]:
         """The parameters, if this action takes exactly them. Nothing is added, converted or repaired.
 
         Raises:
-            RequestError: `parameter.unknown`, `parameter.missing`, and what `Parameter.check` refuses; `where`
-                is `/parameters/NAME`.
+            RequestError: `parameter.unknown`, `parameter.missing`, and what `Parameter.check` refuses;
+                `where` is `/parameters/NAME`.
         """
         for name in parameters:
             if name not in self.parameters:
@@ -362,163 +365,109 @@ class Action:
         }
 
 
-class _Reader:
-    """A section of configuration, read key by key; it knows where it stands."""
-
-    def __init__(self, section: object, path: tuple[str | int, ...]) -> None:
-        if not isinstance(section, Mapping):
-            raise ConfigError("config.type", f"expected a mapping, found {_kind(section)}", where=place(path))
-        self._section: Mapping[str, Any] = section
-        self.path = path
-
-    def only(self, *known: str) -> None:
-        for key in self._section:
-            if key not in known:
-                raise ConfigError(
-                    "config.unknown-key",
-                    f"{shown(str(key))!r} is not known here",
-                    where=place((*self.path, str(key))),
-                    fix=did_you_mean(str(key), known),
-                )
-
-    def required(self, *keys: str) -> None:
-        for key in keys:
-            if key not in self._section:
-                raise ConfigError("config.missing-key", f"the key {key} is missing", where=place(self.path))
-
-    def wrong(self, key: str | int, wanted: str, value: object) -> ConfigError:
-        return ConfigError(
-            "config.type", f"expected {wanted}, found {_kind(value)}", where=place((*self.path, key))
+def _source(value: object, where: str) -> Source:
+    given = _all_of(value, where, "git", "branches")
+    git = settings.text(given["git"], below(where, "git"))
+    branches = settings.texts(given["branches"], below(where, "branches"))
+    if not branches:
+        raise ConfigError(
+            "action.source", "a source without branches allows no commit", where=below(where, "branches")
         )
-
-    def _typed(self, key: str, kind: type[T], wanted: str) -> T | None:
-        if key not in self._section:
-            return None
-        value = self._section[key]
-        if type(value) is not kind:
-            raise self.wrong(key, wanted, value)
-        return value
-
-    def text(self, key: str) -> str | None:
-        value = self._typed(key, str, "a string")
-        if value is not None and (not value or "\0" in value):
-            raise self.wrong(key, "a string that is not empty and has no NUL", value)
-        return value
-
-    def flag(self, key: str) -> bool | None:
-        return self._typed(key, bool, "true or false")
-
-    def integer(self, key: str) -> int | None:
-        return self._typed(key, int, "an integer")
-
-    def amount(self, key: str) -> int:
-        value = self.integer(key) or 0
-        if not 0 <= value <= BIGGEST_INTEGER:
-            raise self.wrong(key, "whole minor units from 0 to 2^53-1", value)
-        return value
-
-    def duration(self, key: str) -> timedelta | None:
-        value = self._typed(key, str, "a duration such as 10m")
-        if value is None:
-            return None
-        try:
-            length = parse_duration(value)
-        except ValueError:
-            raise self.wrong(key, "a duration such as 10m", value) from None
-        if not timedelta(0) < length <= LONGEST_TIMEOUT:
-            raise self.wrong(key, "a duration above zero and at most a day", value)
-        return length
-
-    def items(self, key: str) -> tuple[Any, ...] | None:
-        value = self._section.get(key)
-        if key not in self._section:
-            return None
-        if not isinstance(value, list | tuple) or not value:
-            raise self.wrong(key, "a list that is not empty", value)
-        return tuple(value)
-
-    def texts(self, key: str) -> tuple[str, ...] | None:
-        values = self.items(key)
-        for at, value in enumerate(values or ()):
-            if type(value) is not str or "\0" in value or (at == 0 and not value):
-                raise _Reader({}, (*self.path, key)).wrong(at, "a string without NUL", value)
-        return values
-
-    def below(self, key: str) -> _Reader | None:
-        return _Reader(self._section[key], (*self.path, key)) if key in self._section else None
-
-    def each(self, build: Callable[[_Reader], T]) -> dict[str, T]:
-        return {
-            str(key): build(_Reader(value, (*self.path, str(key)))) for key, value in self._section.items()
-        }
-
-
-def _source(read: _Reader | None) -> Source | None:
-    if read is None:
-        return None
-    read.only("git", "branches")
-    read.required("git", "branches")
-    git, branches = read.text("git"), read.texts("branches")
-    assert git is not None
-    assert branches is not None
-    # git reads what begins with a dash as an option
-    for key, value in (("git", git), *(("branches", branch) for branch in branches)):
-        if value.startswith("-") or forbidden_character(value):
-            raise read.wrong(key, "no leading dash, no control or format character", value)
+    for text, place_of_text in (
+        (git, below(where, "git")),
+        *((branch, below(below(where, "branches"), at)) for at, branch in enumerate(branches)),
+    ):
+        # git reads what begins with a dash as an option
+        if text.startswith("-") or forbidden_character(text):
+            message = f"{shown(text)!r} has a leading dash, or a control or format character"
+            raise ConfigError("action.source", message, where=place_of_text)
     return Source(git, branches)
 
 
-def _price(read: _Reader | None) -> Price | None:
-    if read is None:
-        return None
-    read.only("per_run", "per_minute")
-    return Price(read.amount("per_run"), read.amount("per_minute"))
-
-
-def _credential(read: _Reader | None) -> CredentialUse | None:
-    if read is None:
-        return None
-    read.only("broker", "profile", "ttl")
-    read.required("broker", "profile", "ttl")
-    broker, profile, ttl = read.text("broker"), read.text("profile"), read.duration("ttl")
-    assert broker is not None
-    assert profile is not None
-    assert ttl is not None
-    return CredentialUse(broker, profile, ttl)
-
-
-def _parameter(read: _Reader) -> Parameter:
-    read.only("type", "pattern", "maxLength", "enum", "minimum", "maximum", "optional")
-    read.required("type")
-    try:
-        return Parameter(
-            read.text("type") or "",
-            pattern=read.text("pattern"),
-            max_length=read.integer("maxLength"),
-            enum=read.items("enum"),
-            minimum=read.integer("minimum"),
-            maximum=read.integer("maximum"),
-            optional=read.flag("optional") or False,
+def _command(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        message = "expected a list: the program and its arguments"
+        raise ConfigError(
+            "action.command", message, where=where, fix="[/usr/bin/make, test]; no shell reads it"
         )
-    except ConfigError as error:
-        if error.code.startswith("action."):
-            error.where = place(read.path) + error.where
-        raise
+    settings.text(value[0], below(where, 0))
+    for at, argument in enumerate(value):
+        if not isinstance(argument, str) or "\0" in argument:
+            message = "expected a string without NUL; put a number in quotes"
+            raise ConfigError("action.command", message, where=below(where, at))
+    return tuple(value)
 
 
-def _memory(value: object) -> int | None:
-    if value is None:
-        return None
+def _memory(value: object, where: str) -> int:
     if type(value) is int:
         return value
     found = _MEMORY.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ConfigError("config.type", f"expected bytes, or 256Mi, found {_kind(value)}", where="/memory")
+        raise ConfigError("action.memory", "expected bytes, or text such as 256Mi", where=where)
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _kind(value: object) -> str:
-    return shown(repr(value), most=40) if isinstance(value, str | int) else type(value).__name__
+def _price(value: object, where: str) -> Price:
+    given = settings.section(value, where, known=fields_dict(Price))
+    amounts = {
+        name: settings.whole(amount, below(where, name), least=0, most=BIGGEST_INTEGER)
+        for name, amount in given.items()
+    }
+    return Price(**amounts)
+
+
+def _credential(value: object, where: str) -> CredentialUse:
+    given = _all_of(value, where, "broker", "profile", "ttl")
+    return CredentialUse(
+        broker=settings.text(given["broker"], below(where, "broker")),
+        profile=settings.text(given["profile"], below(where, "profile")),
+        ttl=settings.duration(given["ttl"], below(where, "ttl")),
+    )
+
+
+def _parameters(value: object, where: str) -> dict[str, Parameter]:
+    given = settings.section(value, where)
+    return {name: _parameter(schema, below(where, name)) for name, schema in given.items()}
+
+
+def _parameter(value: object, where: str) -> Parameter:
+    readers: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+        "type": ("type", settings.text),
+        "pattern": ("pattern", settings.text),
+        "maxLength": ("max_length", _bound),
+        "enum": ("enum", _values),
+        "minimum": ("minimum", _bound),
+        "maximum": ("maximum", _bound),
+        "optional": ("optional", settings.boolean),
+    }
+    given = settings.section(value, where, known=readers)
+    if "type" not in given:
+        raise ConfigError("config.missing-key", "the key type is missing", where=where)
+    read = {readers[key][0]: readers[key][1](given[key], below(where, key)) for key in given}
+    try:
+        return Parameter(**read)
+    except ConfigError as error:
+        error.where = where + error.where
+        raise
+
+
+def _bound(value: object, where: str) -> int:
+    return settings.whole(value, where, least=-BIGGEST_INTEGER, most=BIGGEST_INTEGER)
+
+
+def _values(value: object, where: str) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError("config.type", f"expected a list, found {type(value).__name__}", where=where)
+    return tuple(value)
+
+
+def _all_of(value: object, where: str, *keys: str) -> Mapping[str, Any]:
+    """A section that has exactly these keys."""
+    given = settings.section(value, where, known=keys)
+    for key in keys:
+        if key not in given:
+            raise ConfigError("config.missing-key", f"the key {key} is missing", where=where)
+    return given
 
 
 def _forbidden(value: str) -> str:

@@ -105,7 +105,7 @@ def _check_parameters(_: object, __: object, given: Mapping[object, object]) -> 
                 raise _refuse("wrong-type", message, "parameters", name)
 
 
-def _check_purpose(_: object, __: object, value: object) -> None:
+def _check_purpose(_: object, __: object, value: Any) -> None:
     if value is None:
         return
     text = _text(value, "purpose")
@@ -127,8 +127,8 @@ class Request:
     """One request, as the agent wrote it, well-formed.
 
     Args:
-        agent_id, agent_version, user_id, action, commit, parameters, purpose: the fields that a signature covers.
-        attestation: the DSSE envelope's bytes, decoded from the outer base64; None for a request not yet signed.
+        agent_id, agent_version, user_id, action, commit, parameters, purpose: what a signature covers.
+        attestation: the DSSE envelope's bytes, decoded from the outer base64; None: it is not signed yet.
 
     Raises:
         RequestError: `request.wrong-type`, `request.malformed`, `request.too-long`, `request.too-many`,
@@ -153,9 +153,9 @@ class Request:
         """Read one request, strictly: design section 6; at most 64 KiB of I-JSON.
 
         Raises:
-            RequestError: JSON's own refusals (`request.duplicate-key`, `request.too-large`, `request.syntax` …),
-                `request.unknown-field`, `request.missing-field`, `request.attestation` (not canonical padded
-                base64), and what the class refuses.
+            RequestError: JSON's own refusals (`request.duplicate-key`, `request.too-large`, `request.syntax`
+                and the like), `request.unknown-field`, `request.missing-field`, `request.attestation` (not
+                canonical padded base64), and what the class refuses.
         """
         document = _object(raw)
         _names(document, (*_SIGNED_FIELDS, "attestation"))
@@ -183,7 +183,7 @@ class Request:
         """The request inside a verified payload, and the claims that were signed with it.
 
         Raises:
-            RequestError: as `parse`, for the same fields, `aud`, `iat`, `exp` and `jti`, and no `attestation`.
+            RequestError: as `parse`, for the same fields, `aud`, `iat`, `exp`, `jti`, and no `attestation`.
         """
         document = _object(payload)
         _names(document, (*_SIGNED_FIELDS, *_CLAIMS))

@@ -1,8 +1,8 @@
-"""A value that only its one reader may see: everything that shows, stores or copies values shows `[redacted]`.
+"""A value that only its one reader may see: whatever shows, stores or copies values gets `[redacted]`.
 
-A wrapper is hygiene against accidents (a log line, a traceback with locals, a pickle), not a boundary: code in
-this process can always reach what this process holds. The value is kept under a random mask, so that nothing
-reachable from a Secret holds it in one piece, and no method here binds it to a local that a traceback could show.
+A wrapper is hygiene against accidents (a log line, a traceback with locals, a pickle), not a boundary: code
+in this process can always reach what this process holds. The value is kept under a random mask, so that
+nothing reachable from a Secret holds it in one piece, and an error keeps no frame whose locals show it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Secret:
         value: what is to be kept; text is kept as UTF-8.
 
     Raises:
-        ConfigError: `secret.empty`.
+        ConfigError: `secret.empty`, `secret.type`.
     """
 
     __slots__ = ("_mask", "_masked")
@@ -48,9 +48,12 @@ class Secret:
     _masked: bytes
 
     def __init__(self, value: str | bytes) -> None:
+        if not isinstance(value, str | bytes):
+            del value
+            raise ConfigError("secret.type", "a secret is text or bytes")
         if not value:
             raise ConfigError("secret.empty", "a secret must not be empty")
-        octets = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value)
+        octets = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
         mask = secrets.token_bytes(len(octets))
         object.__setattr__(self, "_mask", mask)
         object.__setattr__(self, "_masked", _xor(octets, mask))
@@ -111,10 +114,10 @@ class Secret:
     def scrub(self, data: bytes) -> bytes:
         """The data with the value taken out: as it is, reversed, and in base64, hex, URL and JSON spelling.
 
-        Hygiene, never a boundary: a program can always spell its secret in a way that nobody looks for. Give it
-        the whole output; what straddles two pieces is not found.
+        Hygiene, never a boundary: a program can always spell its secret in a way that nobody looks for.
+        Give it the whole output; what straddles two pieces is not found.
         """
-        return self.reveal_to(lambda value: _spellings(value).sub(REDACTED.encode(), data))
+        return self.reveal_to(lambda value: _scrubbed(value, data))
 
     @override
     def __repr__(self) -> str:
@@ -181,26 +184,27 @@ def _drop_frames(error: BaseException | None) -> None:
         waiting += [each.__context__, each.__cause__]
 
 
-def _spellings(value: bytes) -> re.Pattern[bytes]:
-    """One pattern over every spelling of the value that output is searched for, the longest first."""
-    found = {re.escape(spelling) for spelling in _spelt(value)}
-    hexadecimal = b"(?i:" + re.escape(value.hex().encode()) + b")"
-    return re.compile(b"|".join([*sorted(found, key=len, reverse=True), hexadecimal]))
+def _scrubbed(value: bytes, data: bytes) -> bytes:
+    for spelling in sorted(set(_spelt(value)), key=len, reverse=True):
+        data = data.replace(spelling, REDACTED.encode())
+    return data
 
 
 def _spelt(value: bytes) -> Iterator[bytes]:
     yield value
     yield value[::-1]
-    yield quote(value, safe="").encode()
-    yield quote(value).encode()
-    yield quote_plus(value).encode()
+    yield value.hex().encode()
+    yield value.hex().upper().encode()
+    for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
+        yield quoted.encode()
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quoted).encode()
     text = value.decode("utf-8", "replace")
     yield json.dumps(text)[1:-1].encode()
     yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(value)
         yield encode(value).rstrip(b"=")
-        # within a longer text its base64 begins at one of three places of a group; the ends depend on neighbours
+        # in a longer text it begins at one of three places of a group; both ends depend on the neighbours
         for before in range(3):
             begin = (before * 8 + 5) // 6
             end = (before + len(value)) * 8 // 6

@@ -22,8 +22,8 @@ def encode(value: object) -> bytes:
     Mappings and tuples count as objects and arrays.
 
     Raises:
-        JSONError: `json.float`, `json.number` (beyond ±(2^53-1)), `json.surrogate`, `json.key` (a name that is
-            no string), `json.type` (no JSON value), `json.too-deep`; `where` is its JSON pointer.
+        JSONError: `json.float`, `json.number` (beyond ±(2^53-1)), `json.surrogate`, `json.key` (a name that
+            is no string), `json.type` (no JSON value), `json.too-deep`; `where` is its JSON pointer.
     """
     parts: list[str] = []
     _write(value, (), parts)

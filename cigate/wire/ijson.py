@@ -19,7 +19,7 @@ from attrs import frozen
 from cigate.errors import CigateError
 from cigate.wire.pointers import place, pointer, shown
 
-Json: TypeAlias = "bool | int | float | str | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """A JSON value as Python holds it."""
 
 BIGGEST_INTEGER: Final = 2**53 - 1
@@ -41,7 +41,7 @@ _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": N
 
 
 class JSONError(CigateError):
-    """These bytes are not I-JSON within bounds; `where` is a JSON pointer, or `line:column` for broken syntax."""
+    """These bytes are not I-JSON within bounds; `where` is a JSON pointer, or `line:column`."""
 
 
 @frozen
@@ -59,7 +59,7 @@ class Limits:
     items: int = 4096
 
 
-def parse(raw: bytes, *, limits: Limits = Limits()) -> Json:  # noqa: B008  # frozen, so one default serves all
+def parse(raw: bytes, *, limits: Limits = Limits()) -> Json:
     """The one value that these bytes are, as RFC 7493 (I-JSON) has it.
 
     Raises:
@@ -106,7 +106,7 @@ def scan(text: str, limits: Limits, offsets: MutableMapping[str, int] | None = N
 
 
 class _Scanner:
-    """One pass over one text. `_path` holds the name or index of the value that is being read, level by level."""
+    """One pass over one text. `_path` holds the name or index of the value being read, level by level."""
 
     def __init__(self, text: str, limits: Limits, offsets: MutableMapping[str, int] | None) -> None:
         self._text = text
@@ -174,7 +174,7 @@ class _Scanner:
         return name, self._skip(at + 1)
 
     def _value(self, at: int) -> tuple[Json, int, bool]:
-        """The value that begins here, where it ends, and whether it is a container that has only been opened."""
+        """The value that begins here, where it ends, and whether it is a container only just opened."""
         self._items += 1
         if self._items > self._limits.items:
             raise self._refused("json.too-many", f"more than {self._limits.items} values")
@@ -203,7 +203,7 @@ class _Scanner:
         if len(written) > _LONGEST_NUMBER:
             raise self._refused("json.number", f"a number may have {_LONGEST_NUMBER} characters")
         real = float(written)
-        # RFC 7493, 2.2: no greater magnitude than a double provides; what underflows to nothing is lost as well
+        # RFC 7493, 2.2: no greater magnitude than a double provides; what underflows is lost as well
         if not math.isfinite(real) or (real == 0.0 and re.search("[1-9]", re.split("[eE]", written)[0])):
             raise self._refused("json.number", "a number must fit a double (RFC 7493, 2.2)")
         return real

@@ -15,7 +15,7 @@ def pointer(steps: Iterable[str | int]) -> str:
 
 
 def place(steps: Iterable[str | int]) -> str:
-    """The pointer as an error's `where`: a stranger's member names can neither move a cursor nor fill a log."""
+    """The pointer as an error's `where`: a stranger's names can neither move a cursor nor fill a log."""
     return shown(pointer(steps), most=_LONGEST_PLACE)
 
 

@@ -44,7 +44,7 @@ _LONGEST_NUMBER: Final = 128
 
 
 class YAMLError(CigateError):
-    """The author must change the document; `where` is `line:column`, and `str()` puts the document's name before it.
+    """The author must change the document; `where` is `line:column`, and `str()` puts the name before it.
 
     Args:
         name: the document's name, as people call the file.
@@ -82,7 +82,7 @@ class Document:
     positions: Mapping[str, tuple[int, int]] = field(repr=False)
 
     def position(self, pointer: str) -> tuple[int, int]:
-        """Line and column, from 1, of the value at a JSON pointer; of its nearest parent if it is not there."""
+        """Line and column, from 1, of the value at a JSON pointer, or of its nearest parent that is there."""
         while pointer not in self.positions:
             if not pointer:
                 return (1, 1)
@@ -128,7 +128,7 @@ def _refuse_characters(text: str) -> None:
 
 
 def _from_json(text: str, name: str) -> Document | None:
-    """The document if it is JSON, which libyaml does not read in full (long names, escaped surrogate pairs)."""
+    """The document if it is JSON, which libyaml does not read in full (long names, surrogate pairs)."""
     if text.lstrip(" \t\r\n")[:1] not in ("{", "["):
         return None
     offsets: dict[str, int] = {}
@@ -152,7 +152,7 @@ def _nearest_offset(offsets: Mapping[str, int], where: str) -> int:
 
 
 class _Builder:
-    """One pass over libyaml's events. `_path` leads to the node that comes next, `_keys` holds a waiting key."""
+    """One pass over libyaml's events. `_path` leads to the next node; `_waiting`: its key has been read."""
 
     def __init__(self, text: str, name: str) -> None:
         self._text = text
@@ -203,8 +203,7 @@ class _Builder:
             return
         if isinstance(inside, list):
             self._path.append(len(inside))
-        mark = event.start_mark
-        self._positions[pointer(self._path)] = (mark.line + 1, mark.column + 1)
+        self._positions[pointer(self._path)] = _position(event)
         if len(self._positions) > _LIMITS.items:
             raise _at(event, "yaml.too-many", f"more than {_LIMITS.items} values")
         value: Json
@@ -268,5 +267,11 @@ def _scalar(event: yaml.ScalarEvent) -> bool | int | float | str | None:
 
 
 def _at(event: yaml.Event, code: str, message: str) -> YAMLError:
+    line, column = _position(event)
+    return YAMLError(code, message, where=f"{line}:{column}")
+
+
+def _position(event: yaml.Event) -> tuple[int, int]:
     mark = event.start_mark
-    return YAMLError(code, message, where=f"{mark.line + 1}:{mark.column + 1}")
+    assert mark is not None
+    return mark.line + 1, mark.column + 1

@@ -2,9 +2,11 @@
 
 In come keys and a pure function over their rows; out go writes that became durable together. What must
 always hold: a change happens wholly or not at all, as if nothing ran between its reads and its writes,
-and it is acknowledged only when it is durable. Engines are modules named for their product.
+and it is acknowledged only when it is durable. Engines are modules named for their product; `open_store`
+finds one by the URI of the configuration, and loads no other.
 """
 
+from cigate.stores.opening import Engine, create_store, open_store
 from cigate.stores.store import Change, Key, LockMode, Put, Rows, Store
 
-__all__ = ["Change", "Key", "LockMode", "Put", "Rows", "Store"]
+__all__ = ["Change", "Engine", "Key", "LockMode", "Put", "Rows", "Store", "create_store", "open_store"]

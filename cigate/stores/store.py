@@ -29,12 +29,26 @@ Rows = Mapping[Key, bytes]
 """The rows that exist among the keys asked for. A row that has expired does not exist."""
 
 
+def _bytes_or_none(_: object, __: object, value: bytes | None) -> None:
+    if value is not None and type(value) is not bytes:
+        raise TypeError(f"a row holds bytes, not {type(value).__name__}")
+
+
+def _aware_or_none(_: object, __: object, value: datetime | None) -> None:
+    if value is not None and value.tzinfo is None:
+        raise TypeError("a row expires at an aware datetime, or never (None)")
+
+
 @frozen
 class Put:
-    """One write: a value, or None to delete; `expires` is when the row stops to exist (None: never)."""
+    """One write: a value, or None to delete; `expires` is when the row stops to exist (None: never).
 
-    value: bytes | None
-    expires: datetime | None = None
+    Raises:
+        TypeError: the value is not bytes, or the time is not aware.
+    """
+
+    value: bytes | None = field(validator=_bytes_or_none)
+    expires: datetime | None = field(default=None, validator=_aware_or_none)
 
 
 @frozen
@@ -54,7 +68,10 @@ class Store(Protocol):
     """Transactions over rows. Safe to use from many threads, and after a fork."""
 
     def read(self, keys: Collection[Key]) -> Rows:
-        """One consistent snapshot of these rows, as of now.
+        """One consistent snapshot of these rows, as they are stored.
+
+        It knows no time, so a row that has expired but is not yet swept is still in it: whoever acts upon a
+        row does so in `transact`, which is given the time.
 
         Raises:
             StoreUnavailable: it could not be read.
@@ -64,16 +81,22 @@ class Store(Protocol):
         """Run `work` over exactly these rows, and make its writes durable, as if nothing ran between.
 
         `work` is pure and may run more than once. A put outside `keys` is an insert, which fails if the row
-        is there. If `work` raises, nothing is kept and the error passes through. `now` is the time by which rows
-        expire. Returns only when the writes are durable.
+        is there. If `work` raises, nothing is kept and the error passes through. `now` is the time by which
+        rows expire. Returns only when the writes are durable.
 
         Raises:
-            StoreUnavailable: nothing happened.
+            StoreUnavailable: nothing happened; `store.conflict` is an insert onto a row that is there.
             StoreUncertain: it may have happened.
         """
 
     def scan(self, family: str, *, after: str = "", limit: int = 1000) -> Sequence[tuple[Key, bytes]]:
-        """Up to `limit` rows of a family with an id greater than `after`, in order of id."""
+        """Up to `limit` rows of a family with an id greater than `after`, in order of id (by code point).
+
+        Like `read`, it gives rows as they are stored.
+
+        Raises:
+            StoreUnavailable: it could not be read.
+        """
 
     def lock(self, name: str, mode: LockMode, *, timeout: timedelta) -> AbstractContextManager[None]:
         """Hold a named lock among all processes on this store. It dies with its process.

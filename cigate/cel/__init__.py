@@ -1,0 +1,31 @@
+"""The language that rules are written in: Google's Common Expression Language.
+
+In comes the text of an expression and what it may read (`Declarations`); out comes a `Program`, which
+turns facts into plain Python, or raises. `compile` finds at load whatever is wrong for every request:
+a misspelt fact, a type that can't fit, a pattern that is none, an expression that is too large.
+
+What must always hold: a program reads no clock, no network and no state; nothing but CEL's `true` comes
+back as True; every failure to evaluate is an `EvaluationError`, which is never to be taken for false.
+Not supported, and refused at load: `?.`, `[?…]`, `orValue`, messages, containers, custom functions.
+"""
+
+from cigate.cel.check import check
+from cigate.cel.error import CompileError, EvaluationError
+from cigate.cel.parse import parse
+from cigate.cel.program import Observed, Program, compile
+from cigate.cel.syntax import UInt, path_of
+from cigate.cel.types import Declarations, Type
+
+__all__ = [
+    "CompileError",
+    "Declarations",
+    "EvaluationError",
+    "Observed",
+    "Program",
+    "Type",
+    "UInt",
+    "check",
+    "compile",
+    "parse",
+    "path_of",
+]

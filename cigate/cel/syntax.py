@@ -38,12 +38,16 @@ class UInt(int):
         return f"UInt({int(self)})"
 
 
+def _identity(value: object) -> tuple[type, object]:
+    return type(value), str(value) if isinstance(value, float) else value  # 0.0 and -0.0 are two constants
+
+
 @frozen
 class Literal:
     """A constant. `1`, `1.0`, `1u` and `true` are four different ones, whatever Python says of them."""
 
     at: int = field(eq=False)
-    value: bool | int | float | str | bytes | None = field(eq=lambda value: (type(value), value))
+    value: bool | int | float | str | bytes | None = field(eq=_identity)
 
 
 @frozen
@@ -149,6 +153,18 @@ def walk(node: Node) -> Iterator[Node]:
         found = waiting.pop()
         yield found
         waiting.extend(reversed(children(found)))
+
+
+def path_of(node: Node) -> str | None:
+    """The dotted path that a chain of selections names (`device.posture.x`); None if it is no such chain."""
+    match node:
+        case Name(name=name):
+            return name
+        case Select(operand=operand, field=name) | Index(operand=operand, index=Literal(value=str() as name)):
+            before = path_of(operand)
+            return None if before is None else f"{before}.{name}"
+        case _:
+            return None
 
 
 def line_column(source: str, at: int) -> tuple[int, int]:

@@ -38,7 +38,10 @@ def parse_timestamp(text: str) -> datetime:
     """
     if _TIMESTAMP.fullmatch(text) is None:
         raise ValueError(f"{text!r} is not an RFC 3339 timestamp such as 2026-11-24T08:00:00Z")
-    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} lies outside the years 1 to 9999 in UTC") from None
 
 
 def timestamp(moment: datetime) -> str:

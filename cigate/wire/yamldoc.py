@@ -56,7 +56,8 @@ class YAMLError(CigateError):
 
     @override
     def __str__(self) -> str:
-        return f"{self.name}:{super().__str__()}" if self.name else super().__str__()
+        after_name = ":" if self.where else ": "
+        return f"{self.name}{after_name}{super().__str__()}" if self.name else super().__str__()
 
     @override
     def __reduce__(self) -> tuple[object, ...]:
@@ -134,21 +135,11 @@ def _from_json(text: str, name: str) -> Document | None:
     offsets: dict[str, int] = {}
     try:
         value = ijson.scan(text, _LIMITS, offsets)
-    except JSONError as error:
-        if error.code == "json.syntax":
-            return None
-        if error.where.startswith("/"):
-            line, column = ijson.line_and_column(text, _nearest_offset(offsets, error.where))
-            error.where = f"{line}:{column}"
-        raise
+    except JSONError:
+        # it may be YAML in flow style; and if it is neither, libyaml's own refusal says line and column
+        return None
     positions = {place: ijson.line_and_column(text, offset) for place, offset in offsets.items()}
     return Document(name, value, MappingProxyType(positions))
-
-
-def _nearest_offset(offsets: Mapping[str, int], where: str) -> int:
-    while where not in offsets and where:
-        where = where.rpartition("/")[0]
-    return offsets.get(where, 0)
 
 
 class _Builder:

@@ -4,7 +4,7 @@ What must always hold: a lease is no wider than its grant and dies by the time t
 lease is issued for a tag; a lease is never forgotten. Brokers are modules named for their product.
 """
 
-from cigate.credentials.credential import CredentialBroker, DiesAt, Grant, Profile, Revoked
+from cigate.credentials.credential import CredentialBroker, DiesAt, Grant, Profile, Profiled, Revoked
 from cigate.lease import Lease, LeaseId, Tag
 
-__all__ = ["CredentialBroker", "DiesAt", "Grant", "Lease", "LeaseId", "Profile", "Revoked", "Tag"]
+__all__ = ["CredentialBroker", "DiesAt", "Grant", "Lease", "LeaseId", "Profile", "Profiled", "Revoked", "Tag"]

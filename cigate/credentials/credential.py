@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -90,3 +90,11 @@ class CredentialBroker(Protocol):
             BrokerUnavailable: it could not be asked.
             CannotList: this broker can't search; the lease counts as outstanding until it expires.
         """
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """A broker that shows its profiles, so that the gateway can check a lease's scope against what was configured."""
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]: ...

@@ -1,0 +1,5 @@
+import sys
+
+from cigate.cli.command import main
+
+sys.exit(main())

@@ -1,0 +1,132 @@
+"""The gateway's folder: made by `init`, opened by all other verbs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cigate.cli.examples import GATEWAY_YAML, POLICY_YAML
+from cigate.config import Configuration, read_configuration
+from cigate.errors import ConfigError, RequestError
+from cigate.gateway import Gateway
+from cigate.signing import Algorithm, KeyId, KeyRecord, Signer, load_private_key, write_key_pair
+from cigate.stores import Key, create_store, open_store
+from cigate.effects import read_row
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """`init DIR` makes a folder to read and use; `init --config FILE` makes the state for a hand-written file."""
+    if arguments.folder is not None:
+        path = make_folder(Path(arguments.folder))
+    else:
+        path = Path(arguments.config)
+        if not path.exists():
+            raise ConfigError("init.nothing", f"there is no {path}", fix="cigate init DIR, or write one and init --config FILE")
+    made = make_state(path)
+    say(f"made {', '.join(str(each) for each in made)}")
+    say("next: keygen, enrol, sign, submit; `cigate --help` lists the verbs")
+    return 0
+
+
+def make_folder(folder: Path) -> Path:
+    """A folder with a commented gateway.yaml and policy.yaml, in which nothing is overwritten."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, text in (("gateway.yaml", GATEWAY_YAML), ("policy.yaml", POLICY_YAML)):
+        write_once(folder / name, text.encode(), 0o600)
+    return folder / "gateway.yaml"
+
+
+def make_state(config: Path) -> list[Path]:
+    """Keys, store and ledger for a configuration that has none. The files that were made."""
+    configuration = read_configuration(config)
+    configuration.load()
+    key = configuration.ledger_key()
+    made: list[Path] = []
+    store = create_store(configuration.store, folder=configuration.folder)
+    store.close()
+    if not key.exists():
+        public = write_key_pair(key, algorithm=Algorithm.ED25519)
+        made += [key]
+        public.unlink()
+    made.append(write_once(ledger_public_key(configuration), public_pem(key), 0o644))
+    made += configuration.make_broker_keys()
+    Gateway.from_config(config).close()
+    return [config, *made, configuration.folder / configuration.store.partition(":")[2]]
+
+
+def gateway(arguments: argparse.Namespace) -> Gateway:
+    """The gateway of `--config`, or of this folder."""
+    return Gateway.from_config(arguments.config)
+
+
+def configuration(arguments: argparse.Namespace) -> Configuration:
+    return read_configuration(arguments.config)
+
+
+def ledger_public_key(configuration: Configuration) -> Path:
+    """Where `init` put the ledger's public key: beside the private one."""
+    return configuration.ledger_key().with_suffix(".pub")
+
+
+def signer(arguments: argparse.Namespace) -> Signer:
+    """The signer of `--key`: its enrolment id is looked up by the public key, the audience is the folder's."""
+    found = configuration(arguments)
+    record = KeyRecord.enrol(public_pem(Path(arguments.key)), id="unknown", use="policy")
+    store = open_store(found.store, folder=found.folder)
+    try:
+        row = store.read([Key("thumbprint", record.thumbprint)]).get(Key("thumbprint", record.thumbprint))
+    finally:
+        store.close()
+    if row is None:
+        raise ConfigError("key.not-enrolled", f"the key in {arguments.key} is not enrolled here", fix=f"cigate enrol {arguments.key}.pub --id …")
+    return Signer.from_pem(arguments.key, key_id=KeyId(read_row(row)["id"]), audience=found.audience)
+
+
+def public_pem(key: Path) -> bytes:
+    """The public half (SPKI PEM) of a private key's file."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return load_private_key(key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def write_once(path: Path, content: bytes, mode: int) -> Path:
+    """Write a new file; one that is there is an error.
+
+    Raises:
+        ConfigError: `init.exists`.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise ConfigError("init.exists", f"{path} is there already", fix="init never overwrites: choose another folder") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return path
+
+
+def read_input(name: str) -> bytes:
+    """A file's bytes, or stdin's for `-`.
+
+    Raises:
+        RequestError: `input.unreadable`.
+    """
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise RequestError("input.unreadable", f"{name}: {error.strerror}") from None
+
+
+def show(document: Any) -> None:
+    """JSON on stdout, for programs and people."""
+    print(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def say(text: str) -> None:
+    """Prose and progress, on stderr."""
+    print(text, file=sys.stderr)

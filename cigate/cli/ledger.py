@@ -1,0 +1,136 @@
+"""The ledger, read and verified."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cigate.cli.folder import configuration, ledger_public_key, read_input, say, show
+from cigate.decision import Decision
+from cigate.errors import LedgerError, RequestError
+from cigate.facts import Facts
+from cigate.ledger import Ledger, replay_ledger, verify_export
+from cigate.ledger import check_receipt as check
+from cigate.policy import PolicyEngine, decide, settle
+from cigate.state import anchor_of
+from cigate.stores import open_store
+
+
+def export(arguments: argparse.Namespace) -> int:
+    _read(arguments).export(sys.stdout.buffer)
+    sys.stdout.flush()
+    return 0
+
+
+def checkpoint(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(_read(arguments).checkpoint())
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    outside = read_input(arguments.checkpoint).decode("utf-8", "replace") if arguments.checkpoint else None
+    if arguments.export is None:
+        found = _read(arguments).verify(outside)
+    else:
+        found = verify_export(read_input(arguments.export), public_key=_public_key(arguments), checkpoint=outside)
+    show(found.to_json())
+    say(f"{found.code}: {found.message}")
+    if found.ok and not found.anchored:
+        say("not anchored: whoever can write the folder could have signed another history; keep a checkpoint outside")
+    return 0 if found.ok else 1
+
+
+def prove(arguments: argparse.Namespace) -> int:
+    show(_read(arguments).prove(arguments.index).to_json())
+    return 0
+
+
+def show_entries(arguments: argparse.Namespace) -> int:
+    ledger = _read(arguments)
+    if arguments.index is not None:
+        show(ledger.entry(arguments.index).to_json())
+    else:
+        for entry in ledger.entries():
+            print(f"{entry.index:6} {entry.time} {entry.kind:10} {_line(entry.public)}")
+    return 0
+
+
+def check_receipt(arguments: argparse.Namespace) -> int:
+    try:
+        report = check(
+            read_input(arguments.file),
+            public_key=Path(arguments.public_key).read_bytes(),
+            now=datetime.now(UTC),
+            expect=arguments.expect,
+            audience=arguments.audience,
+            commit=arguments.commit,
+            decision=arguments.decision,
+            max_age=timedelta(seconds=arguments.max_age) if arguments.max_age is not None else None,
+        )
+    except LedgerError as error:
+        show({"ok": False, "code": error.code, "message": error.message})
+        return 1
+    except OSError as error:
+        raise RequestError("input.unreadable", f"{arguments.public_key}: {error.strerror}") from None
+    show({"ok": True, **report.to_json()})
+    return 0
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    other = PolicyEngine.from_path(arguments.policy) if arguments.policy else None
+    ledger = _read(arguments)
+    differences = replay_ledger(ledger.entries(), _decider(ledger, other), settle, by_another=other is not None)
+    show({"entries": ledger.size, "differences": [each.to_json() for each in differences]})
+    return 1 if differences else 0
+
+
+def _decider(ledger: Ledger, other: PolicyEngine | None) -> Callable[[str, Facts], Decision]:
+    """Decide as the policy of that digest would, from the texts that the ledger itself keeps; or as another one."""
+    texts: dict[str, str] = {}
+    engines: dict[str, PolicyEngine] = {}
+    for entry in ledger.entries():
+        if entry.kind == "load":
+            texts[entry.public["policy_digest"]] = entry.private["policy"]
+
+    def by_digest(digest: str, facts: Facts) -> Decision:
+        if other is not None:
+            return decide(other, facts)
+        if digest not in engines:
+            if digest not in texts:
+                raise LedgerError("replay.no-policy", f"the ledger holds no policy {digest}")
+            engines[digest] = PolicyEngine.from_yaml(texts[digest], name="policy in the ledger")
+        return decide(engines[digest], facts)
+
+    return by_digest
+
+
+def _read(arguments: argparse.Namespace) -> Ledger:
+    found = configuration(arguments)
+    store = open_store(found.store, folder=found.folder)
+    ledger = Ledger(store, ledger_public_key(found).read_bytes())
+    anchor = anchor_of(store)
+    if anchor is not None:
+        anchor.check(ledger.head())
+    return ledger
+
+
+def _public_key(arguments: argparse.Namespace) -> bytes | None:
+    path = Path(arguments.public_key) if arguments.public_key else None
+    if path is None and Path(arguments.config).exists():
+        path = ledger_public_key(configuration(arguments))
+    if path is None:
+        say("no public key is at hand: the export is held against the key that it names itself")
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError("input.unreadable", f"{path}: {error.strerror}") from None
+
+
+def _line(public: Mapping[str, Any]) -> str:
+    wanted = ("effect", "code", "action", "decision_id", "result", "scope", "key", "policy", "ticket", "verdict", "refused")
+    return " ".join(f"{name}={public[name]}" for name in wanted if public.get(name) is not None)

@@ -1,0 +1,87 @@
+"""What operators do: halt, resume, reconcile, look after health, back up, adopt."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from pathlib import Path
+
+from cigate.cli.folder import configuration, gateway, say, show
+from cigate.errors import ConfigError
+from cigate.gateway import utc_now
+from cigate.state import adopt as adopt_state
+from cigate.stores import open_store
+
+_WATCH_SECONDS = 5
+
+
+def halt(arguments: argparse.Namespace) -> int:
+    with gateway(arguments) as opened:
+        done = opened.halt(arguments.reason, scope=_scope(arguments))
+    if done.drained:
+        say("halted: nothing more starts")
+        return 0
+    say(f"halted, but these were starting and have not drained: {', '.join(done.starters) or 'unknown'}")
+    return 3
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    with gateway(arguments) as opened:
+        opened.resume(arguments.reason, scope=_scope(arguments))
+    say("resumed")
+    return 0
+
+
+def reconcile(arguments: argparse.Namespace) -> int:
+    with gateway(arguments) as opened:
+        outstanding = opened.reconcile()
+        while outstanding and arguments.watch:
+            say(f"{len(outstanding)} outstanding")
+            threading.Event().wait(_WATCH_SECONDS)
+            outstanding = opened.reconcile()
+    show({"outstanding": list(outstanding)})
+    return 1 if outstanding else 0
+
+
+def health(arguments: argparse.Namespace) -> int:
+    with gateway(arguments) as opened:
+        found = opened.health()
+    show(found)
+    return 1 if found["outstanding"] else 0
+
+
+def backup(arguments: argparse.Namespace) -> int:
+    found = configuration(arguments)
+    store = open_store(found.store, folder=found.folder)
+    try:
+        store.backup(Path(arguments.file))
+    finally:
+        store.close()
+    say(f"backed up to {arguments.file}; to go on with it: put it in the state's place, then cigate adopt REASON")
+    return 0
+
+
+def adopt(arguments: argparse.Namespace) -> int:
+    found = configuration(arguments)
+    store = open_store(found.store, folder=found.folder)
+    try:
+        head, began = adopt_state(
+            store, audience=found.audience, ledger_key=found.ledger_key(), reason=arguments.reason, clock=utc_now
+        )
+    finally:
+        store.close()
+    threading.Event().wait(max(0.0, (began - utc_now()).total_seconds()))  # so that what is signed next counts
+    with gateway(arguments) as opened:
+        outstanding = opened.reconcile()
+    show({"epoch": head.epoch, "origin": head.origin, "size": head.size, "outstanding": list(outstanding)})
+    return 1 if outstanding else 0
+
+
+def _scope(arguments: argparse.Namespace) -> str | None:
+    for kind in ("agent", "action", "pipeline"):
+        name = getattr(arguments, kind)
+        if name is not None:
+            if not name:
+                raise ConfigError("halt.scope", f"--{kind} needs a name")
+            return f"{kind}:{name}"
+    return None

@@ -1,0 +1,61 @@
+"""Policies: checked, tried on documents of facts, explained."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cigate.cli.folder import read_input, show
+from cigate.config import read_configuration, schema_of
+from cigate.decision import Decision, Effect
+from cigate.errors import CigateError, RequestError
+from cigate.facts import Schema
+from cigate.policy import PolicyEngine
+from cigate.wire import ijson
+
+_EXIT = {Effect.ALLOW: 0, Effect.DENY: 10, Effect.REQUIRE_APPROVAL: 11, Effect.THROTTLE: 12}
+
+
+def check(arguments: argparse.Namespace) -> int:
+    engine = PolicyEngine.from_path(arguments.file, schema=_schema(arguments))
+    show({"name": engine.name, "sequence": engine.sequence, "digest": engine.digest, "rules": len(engine.rules)})
+    return 0
+
+
+def decide(arguments: argparse.Namespace) -> int:
+    decision = _decide(arguments)
+    show(decision.to_json())
+    return _EXIT[decision.effect]
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    decision = _decide(arguments)
+    print(decision.explain())
+    return _EXIT[decision.effect]
+
+
+def _decide(arguments: argparse.Namespace) -> Decision:
+    raw = read_input(arguments.facts)
+    try:
+        facts = ijson.parse(raw)
+    except ijson.JSONError as error:
+        raise RequestError(error.code, error.message, where=f"{arguments.facts}:{error.where}", fix=error.fix) from error
+    if not isinstance(facts, dict):
+        raise RequestError("facts.type", "expected a JSON object of facts")
+    return _engine(arguments).decide(facts)
+
+
+def _engine(arguments: argparse.Namespace) -> PolicyEngine:
+    if arguments.policy:
+        return PolicyEngine.from_path(arguments.policy, schema=_schema(arguments))
+    return read_configuration(arguments.config).load().policy
+
+
+def _schema(arguments: argparse.Namespace) -> Schema:
+    """The actions' own schemas where there is a folder; else the default one, with dynamic parameters."""
+    if not Path(arguments.config).exists():
+        return Schema.default()
+    try:
+        return schema_of(read_configuration(arguments.config).actions())
+    except CigateError:
+        return Schema.default()

@@ -1,0 +1,344 @@
+"""gateway.yaml, read strictly: a file goes in, a `Loaded` comes out, from which a Gateway is built.
+
+What must always hold: an unknown or doubled key is an error that names the nearest known one; a file that
+others may write is refused; every error says `FILE:LINE:COLUMN`; the digest covers every section that was
+loaded, so that no decision can hide which configuration it was made under. Loading creates nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from attrs import field, frozen
+
+from cigate.action import Action
+from cigate.controls import PERIODS, Budget
+from cigate.credentials import CredentialBroker, Tag
+from cigate.errors import CigateError, ConfigError
+from cigate.facts import FactType, Schema
+from cigate.inventory import Inventory, StaticInventory
+from cigate.money import MOST_MINOR_UNITS, Money
+from cigate.pipelines import Pipeline
+from cigate.policy import PolicyEngine
+from cigate.risk import RiskScorer, WeightedScorer
+from cigate.wire import canonical, settings, yamldoc
+
+T = TypeVar("T")
+
+SECTIONS: Final = (
+    "audience",
+    "store",
+    "policy",
+    "ledger",
+    "agents",
+    "users",
+    "devices",
+    "budgets",
+    "actions",
+    "brokers",
+    "pipelines",
+    "risk",
+    "posture_max_age",
+    "allow_unisolated_jobs",
+)
+_FACT_TYPES: Final = {"string": FactType.STRING, "integer": FactType.INT, "boolean": FactType.BOOL}
+POSTURE_MAX_AGE: Final = timedelta(hours=24)
+
+
+@frozen
+class _Place:
+    """Where a section stands: the document, its bytes, and the pointer in it."""
+
+    document: yamldoc.Document
+    raw: bytes
+    pointer: str
+
+
+@frozen
+class Loaded:
+    """Everything that a configuration says, checked: values that can be swapped as one on a reload.
+
+    Args:
+        audience: the one exact string that requests must name.
+        policy: the compiled policy.
+        actions: the catalogue.
+        inventory: agents, users, devices.
+        budgets: by team.
+        risk: the scorer.
+        posture_max_age: older posture is unknown as a whole.
+        digest: over every loaded section but the policy, which has its own.
+    """
+
+    audience: str
+    policy: PolicyEngine
+    actions: Mapping[str, Action]
+    inventory: Inventory
+    budgets: Mapping[str, Budget]
+    risk: RiskScorer
+    posture_max_age: timedelta
+    digest: str
+
+
+@frozen
+class Configuration:
+    """A gateway.yaml as it was read: sections with the places they came from.
+
+    Args:
+        path: the file.
+        sections: by name, `{file: …}` already followed.
+        places: for each section the document and the pointer in it, for error messages.
+    """
+
+    path: Path
+    sections: Mapping[str, Any]
+    _places: Mapping[str, _Place] = field(repr=False, eq=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def store(self) -> str:
+        """The store's URI, `sqlite:state.db` unless the file says otherwise."""
+        return self._text("store", "sqlite:state.db")
+
+    @property
+    def audience(self) -> str:
+        return self._text("audience", None)
+
+    def ledger_key(self) -> Path:
+        """The file of the ledger's private key; `ledger: {key: {secret: {file: PATH}}}`, by default `ledger.key`."""
+
+        def read() -> Path:
+            key = settings.section(self._mapping("ledger"), "", known=("key",)).get("key")
+            if key is None:
+                return self.folder / "ledger.key"
+            secret = settings.section(settings.section(key, "/key", known=("secret",)).get("secret"), "/key/secret", known=("file",))
+            return self.folder / settings.text(secret.get("file"), "/key/secret/file")
+
+        return self._placed("ledger", "", read)
+
+    def load(self) -> Loaded:
+        """Build every value; the policy is compiled against the actions' own schemas.
+
+        Raises:
+            ConfigError: `config.*` and what the rooms raise, placed at `FILE:LINE:COLUMN`.
+            PolicyError: the policy does not load.
+        """
+        actions = self.actions()
+        self._check_references(actions)
+        inventory = self._placed(
+            "agents",
+            "",
+            lambda: StaticInventory.from_config(
+                self._mapping("agents"), self._mapping("users"), self._mapping("devices")
+            ),
+        )
+        return Loaded(
+            audience=self.audience,
+            policy=self._policy(schema_of(actions)),
+            actions=actions,
+            inventory=inventory,
+            budgets={
+                name: self._placed("budgets", f"/{_escaped(name)}", lambda n=name, s=section: _budget(n, s))
+                for name, section in self._mapping("budgets").items()
+            },
+            risk=self._placed("risk", "", lambda: WeightedScorer.from_config(self._mapping("risk"))),
+            posture_max_age=self._posture_max_age(),
+            digest=self.digest(),
+        )
+
+    def actions(self) -> Mapping[str, Action]:
+        """The catalogue."""
+        return {
+            name: self._placed("actions", f"/{_escaped(name)}", lambda n=name, s=section: Action.from_config(n, s))
+            for name, section in self._mapping("actions").items()
+        }
+
+    def make_broker_keys(self) -> list[Path]:
+        """Make the keys that brokers keep in this folder and that are not there yet. The files that were made."""
+        made = []
+        for name, section in self._mapping("brokers").items():
+            create = getattr(self._backend("cigate.brokers", section), "create_key", None)
+            path = self.folder / f"broker-{name}.key"
+            if create is not None and "key" not in section and not path.exists():
+                create(path)
+                made.append(path)
+        return made
+
+    def digest(self) -> str:
+        """`sha256:` and hex over every section but the policy. Secrets are in it by reference only."""
+        try:
+            return canonical.digest({name: value for name, value in self.sections.items() if name != "policy"})
+        except CigateError as error:
+            raise ConfigError("config.number", f"{self.path.name}: {error.message}", where=error.where, fix="write whole numbers") from error
+
+    def pipelines(self) -> Mapping[str, Pipeline]:
+        """The pipelines that the configuration names, each built by its backend."""
+        unisolated = self._placed(
+            "allow_unisolated_jobs", "", lambda: settings.boolean(self.sections.get("allow_unisolated_jobs", False), "")
+        )
+        return {
+            name: self._placed(
+                "pipelines",
+                f"/{_escaped(name)}",
+                lambda s=section: self._backend("cigate.pipelines", s).from_config(
+                    s, folder=self.folder, allow_unisolated_jobs=unisolated
+                ),
+            )
+            for name, section in self._pipeline_sections().items()
+        }
+
+    def brokers(self, *, live: Callable[[Tag], bool], clock: Callable[[], datetime]) -> Mapping[str, CredentialBroker]:
+        """The brokers that the configuration names. `live` tells a broker whether a decision's run still goes on."""
+        return {
+            name: self._placed(
+                "brokers",
+                f"/{_escaped(name)}",
+                lambda n=name, s=section: self._backend("cigate.brokers", s).from_config(
+                    n, s, folder=self.folder, live=live, clock=clock
+                ),
+            )
+            for name, section in self._mapping("brokers").items()
+        }
+
+    def _pipeline_sections(self) -> Mapping[str, Any]:
+        return self._mapping("pipelines") or {"local": {"backend": "local"}}
+
+    def _policy(self, schema: Schema) -> PolicyEngine:
+        if "policy" not in self.sections:
+            raise self._error("config.missing", "there is no policy", "policy", "", "policy: {file: policy.yaml}")
+        place = self._places["policy"]
+        if place.pointer == "":
+            return PolicyEngine.from_yaml(place.raw, schema=schema, name=place.document.name)
+        inline = canonical.encode(self.sections["policy"]).decode()
+        return PolicyEngine.from_yaml(inline, schema=schema, name=f"{place.document.name}#policy")
+
+    def _check_references(self, actions: Mapping[str, Action]) -> None:
+        pipelines, brokers = self._pipeline_sections(), self._mapping("brokers")
+        for name, action in actions.items():
+            pointer = f"/{_escaped(name)}"
+            if action.pipeline not in pipelines:
+                raise self._unknown("pipeline", action.pipeline, pipelines, f"{pointer}/pipeline")
+            if action.credential is None:
+                continue
+            if action.credential.broker not in brokers:
+                raise self._unknown("broker", action.credential.broker, brokers, f"{pointer}/credential/broker")
+            section = brokers[action.credential.broker]
+            profiles = section.get("profiles", {}) if isinstance(section, Mapping) else {}
+            if action.credential.profile not in profiles:
+                raise self._unknown("profile", action.credential.profile, profiles, f"{pointer}/credential/profile")
+
+    def _unknown(self, what: str, name: str, known: Mapping[str, Any], pointer: str) -> ConfigError:
+        error = settings.unknown_name(what, name, known, pointer)
+        return self._error(error.code, error.message, "actions", pointer, error.fix)
+
+    def _backend(self, group: str, section: Any) -> Any:
+        wanted = settings.text(settings.section(section, "").get("backend"), "/backend")
+        known = {point.name: point for point in entry_points(group=group)}
+        if wanted not in known:
+            raise settings.unknown_name("backend", wanted, known, "/backend")
+        return known[wanted].load()
+
+    def _posture_max_age(self) -> timedelta:
+        if "posture_max_age" not in self.sections:
+            return POSTURE_MAX_AGE
+        return self._placed("posture_max_age", "", lambda: settings.duration(self.sections["posture_max_age"], ""))
+
+    def _text(self, section: str, default: str | None) -> str:
+        return self._placed(section, "", lambda: settings.text(self.sections.get(section, default), ""))
+
+    def _mapping(self, section: str) -> Mapping[str, Any]:
+        found = self.sections.get(section)
+        return {} if found is None else self._placed(section, "", lambda: settings.section(found, ""))
+
+    def _placed(self, section: str, prefix: str, build: Callable[[], T]) -> T:
+        """Build, and put an error that has only a pointer at the file, line and column it stands at."""
+        try:
+            return build()
+        except ConfigError as error:
+            where = error.where
+            named = where.split("/")[1] if where.startswith("/") else ""
+            if section == "agents" and named in ("agents", "users", "devices"):
+                section, where = named, where[len(named) + 1 :]
+            raise self._error(error.code, error.message, section, prefix + where, error.fix) from error
+
+    def _error(self, code: str, message: str, section: str, pointer: str, fix: str) -> ConfigError:
+        if section not in self._places:
+            return ConfigError(code, message, where=str(self.path), fix=fix)
+        place = self._places[section]
+        return ConfigError(code, message, where=place.document.place(place.pointer + pointer), fix=fix)
+
+
+def schema_of(actions: Mapping[str, Action]) -> Schema:
+    """The default schema with `parameters` typed by each action's own."""
+    return Schema.default().with_actions(
+        {
+            name: {parameter: _FACT_TYPES[kind] for parameter, kind in action.fact_types().items()}
+            for name, action in actions.items()
+        }
+    )
+
+
+def read_configuration(path: Path | str) -> Configuration:
+    """Read a gateway.yaml, and the files that its sections name. Nothing is built and nothing is created.
+
+    Raises:
+        ConfigError: `config.unreadable`, `config.writable-by-others`, `config.unknown-key`, and what the YAML reader says.
+    """
+    path = Path(path)
+    main, raw = _document(path, path.name)
+    try:
+        value = settings.section(main.value, "", known=SECTIONS)
+    except ConfigError as error:
+        raise ConfigError(error.code, error.message, where=main.place(error.where), fix=error.fix) from error
+    sections: dict[str, Any] = {}
+    places: dict[str, _Place] = {}
+    for name, section in value.items():
+        if isinstance(section, Mapping) and set(section) == {"file"} and isinstance(section["file"], str):
+            document, text = _document(path.parent / section["file"], section["file"])
+            sections[name], places[name] = document.value, _Place(document, text, "")
+        else:
+            sections[name], places[name] = section, _Place(main, raw, f"/{name}")
+    return Configuration(path.resolve(), sections, places)
+
+
+def _budget(name: str, section: Any) -> Budget:
+    found = settings.section(section, "", known=("limit", "currency", "period"))
+    period = found.get("period", "month")
+    if period not in PERIODS:
+        raise settings.unknown_name("period", str(period), PERIODS, "/period")
+    limit = settings.whole(found.get("limit"), "/limit", least=0, most=MOST_MINOR_UNITS)
+    return Budget(name, Money(limit, settings.text(found.get("currency"), "/currency")), period)
+
+
+def _document(path: Path, name: str) -> tuple[yamldoc.Document, bytes]:
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read()
+    except OSError as error:
+        raise ConfigError(
+            "config.unreadable",
+            f"{path}: {error.strerror}",
+            where=str(path),
+            fix="cigate init makes a folder with one",
+        ) from error
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(
+            "config.writable-by-others", f"others may write {name}", where=str(path), fix=f"chmod go-w {path}"
+        )
+    try:
+        return yamldoc.parse(text, name), text
+    except yamldoc.YAMLError as error:
+        raise ConfigError(error.code, error.message, where=f"{name}:{error.where}", fix=error.fix) from error
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

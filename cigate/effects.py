@@ -1,0 +1,599 @@
+"""What follows an allow: start, observe, issue, release, follow, conclude; and the same after a crash.
+
+Theory of operation. The gateway has committed a decision and an `Intent` before anything here runs. Each
+effect begins under the shared `gate` lock, with a fresh read of the fence, so that a `halt` which has
+returned is never overtaken. A run starts without a secret; only when the pipeline has shown that it is
+the decided one is the lease issued, checked against its grant, and released to it, once. At the run's
+observed end the lease is taken back and one commit records the outcome. An effect ends as done, refused
+or unknown; unknown is never taken for refused, and keeps what it reserved.
+
+A process holds the lock `owner-<id>` for its life. `reconcile` touches only intents whose owner's lock
+it can get: their process is dead, and whatever it left is looked up by the decision's id, taken back
+and recorded.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from cigate.controls import (
+    FENCE,
+    Stop,
+    budget_keys_of,
+    commit_budget,
+    history_keys,
+    read_fence,
+    record_history,
+    release_budget,
+)
+from cigate.credentials import CredentialBroker, DiesAt, Grant, Lease, LeaseId, Profile, Profiled, Tag
+from cigate.decision import DecisionId
+from cigate.errors import (
+    BackendError,
+    BrokerUncertain,
+    CannotList,
+    CigateError,
+    PipelineUncertain,
+    StoreUnavailable,
+    StoreUncertain,
+)
+from cigate.journal import Journal, Step
+from cigate.ledger import Draft
+from cigate.money import Money
+from cigate.pipelines import Pipeline, Run, RunSpec, RunState, mismatch
+from cigate.stores import Key, LockMode, Put, Rows
+from cigate.wire import canonical, ijson
+from cigate.wire.times import parse_timestamp, timestamp
+
+log = logging.getLogger("cigate")
+
+GATE: Final = "gate"
+GATE_TIMEOUT: Final = timedelta(seconds=10)
+HEARTBEAT: Final = timedelta(milliseconds=500)
+OUTPUT_KEPT: Final = timedelta(days=30)
+_RETRIES: Final = (0.05, 0.2, 1.0)
+"""Seconds to wait before an outcome that the store did not take is offered again."""
+_ROW_LIMITS: Final = ijson.Limits(octets=4 * 1024 * 1024)
+
+
+@frozen
+class Intent:
+    """What was decided to be done, durable before any of it is: enough to find and undo it after a crash."""
+
+    decision_id: DecisionId
+    owner: str
+    key: str
+    agent: str
+    user: str
+    device: str
+    action: str
+    pipeline: str
+    broker: str
+    profile: str
+    audience: str
+    ttl: timedelta
+    reserved: Money | None
+    budget: str
+    policy_digest: str
+    config_digest: str
+    begun: datetime
+
+    @property
+    def row(self) -> Key:
+        return Key("intent", self.decision_id)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "decision_id": self.decision_id,
+            "owner": self.owner,
+            "key": self.key,
+            "agent": self.agent,
+            "user": self.user,
+            "device": self.device,
+            "action": self.action,
+            "pipeline": self.pipeline,
+            "broker": self.broker,
+            "profile": self.profile,
+            "audience": self.audience,
+            "ttl": self.ttl // timedelta(seconds=1),
+            "reserved": {"amount": self.reserved.minor, "currency": self.reserved.currency} if self.reserved else None,
+            "budget": self.budget,
+            "policy_digest": self.policy_digest,
+            "config_digest": self.config_digest,
+            "begun": timestamp(self.begun),
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Intent:
+        reserved = row["reserved"]
+        return cls(
+            **{
+                **row,
+                "ttl": timedelta(seconds=row["ttl"]),
+                "reserved": Money(reserved["amount"], reserved["currency"]) if reserved else None,
+                "begun": parse_timestamp(row["begun"]),
+            }
+        )
+
+
+@frozen
+class Held:
+    """What is known of an intent's lease: its id, and until when it opens something if nobody takes it back."""
+
+    lease: LeaseId
+    dies: datetime
+
+
+@frozen
+class Conclusion:
+    """How an intent ended: a stable code, the run if there was one, what was charged."""
+
+    code: str
+    run: Run | None
+    cost: Money | None
+    note: str = ""
+
+
+class _Ended(Exception):
+    """The intent ends here, before its run could be followed."""
+
+    def __init__(self, code: str, note: str, *, result: str, run: Run | None = None, held: Held | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.note = note
+        self.result = result
+        self.run = run
+        self.held = held
+
+
+class Owner:
+    """This process, as the one that answers for its intents: an id, and an exclusive lock that dies with it."""
+
+    def __init__(self, lock: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._lock = lock
+        self._guard = threading.Lock()
+        self._pid = 0
+        self._id = ""
+        self._held: AbstractContextManager[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """The id in this process; a new one after a fork."""
+        with self._guard:
+            if self._pid != os.getpid():
+                self._id = secrets.token_hex(8)
+                self._held = self._lock(f"owner-{self._id}")
+                self._held.__enter__()
+                self._pid = os.getpid()
+            return self._id
+
+    def holds(self, owner: str) -> bool:
+        with self._guard:
+            return self._pid == os.getpid() and owner == self._id
+
+    def release(self) -> None:
+        with self._guard:
+            if self._held is not None and self._pid == os.getpid():
+                self._held.__exit__(None, None, None)
+            self._held, self._pid = None, 0
+
+
+class Effects:
+    """Carries out intents. Safe to use from many threads.
+
+    Args:
+        journal: where outcomes are recorded.
+        pipelines, brokers: by the names that intents carry.
+        clock: aware UTC now.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        pipelines: Mapping[str, Pipeline],
+        brokers: Mapping[str, CredentialBroker],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.pipelines = pipelines
+        self.brokers = brokers
+        self._journal = journal
+        self._store = journal.store
+        self._clock = clock
+        self._active: set[DecisionId] = set()
+        self._active_guard = threading.Lock()
+        self.owner = Owner(lambda name: self._store.lock(name, LockMode.EXCLUSIVE, timeout=timedelta(seconds=1)))
+
+    def begin(self, intent: Intent, spec: RunSpec) -> tuple[Run, Held | None] | Conclusion:
+        """Start the run, see that it is the decided one, and hand it its credential. What fails is concluded."""
+        with self._active_guard:
+            self._active.add(intent.decision_id)
+        try:
+            return self._begin(intent, spec)
+        except _Ended as ended:
+            return self._conclude(intent, ended.code, ended.run, ended.held, result=ended.result, note=ended.note)
+
+    def follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
+        """Wait for the run's end, or end it: at its timeout, or when a stop names anything of it."""
+        pipeline = self.pipelines[intent.pipeline]
+        deadline = time.monotonic() + spec.timeout.total_seconds() + 10
+        run: Run | None = None
+        stopped = ""
+        while True:
+            found = self._observed(pipeline, intent, wait=HEARTBEAT)
+            run = found or run
+            if found is None or found.state.ended:
+                break
+            if not stopped:
+                stopped = self._why_stop(intent) or ("timeout" if time.monotonic() > deadline else "")
+                if stopped:
+                    pipeline.stop(intent.decision_id)
+        if run is None or not run.state.ended:
+            return self._conclude(intent, "run.unknown", run, held, result="unknown", note="the run can't be found")
+        return self._conclude(intent, _code_of(run), run, held, result="done", note=stopped)
+
+    def abandon(self, intent: Intent) -> None:
+        """Let `reconcile` see this intent again: nobody in this process follows it any more."""
+        with self._active_guard:
+            self._active.discard(intent.decision_id)
+
+    def reconcile(self) -> list[dict[str, Any]]:
+        """Undo what dead processes left, retry what failed, and name what is still outstanding.
+
+        Returns:
+            One map for each lease or run that may still be alive: `kind`, `decision_id`, and what is known of it.
+        """
+        outstanding: list[dict[str, Any]] = []
+        for intent in self.intents():
+            with self._orphaned(intent) as orphan:
+                if orphan:
+                    outstanding.extend(self._recover(intent))
+        outstanding.extend(self._retry_leases())
+        return outstanding
+
+    def intents(self) -> Iterator[Intent]:
+        """Every intent that has no outcome yet, of any process."""
+        for value in self._rows("intent"):
+            yield Intent.from_json(value)
+
+    def leases(self) -> Iterator[dict[str, Any]]:
+        """Every lease that could not be taken back and may still open something."""
+        yield from self._rows("lease")
+
+    def _begin(self, intent: Intent, spec: RunSpec) -> tuple[Run, Held | None]:
+        pipeline = self.pipelines[intent.pipeline]
+        with self._gate(intent, None, None):
+            try:
+                started = pipeline.start(spec)
+            except PipelineUncertain as error:
+                found = self._observed(pipeline, intent)
+                if found is None:
+                    raise _Ended("run.unknown", str(error), result="unknown") from error
+                started = found
+            except CigateError as error:
+                raise _Ended("run.not-started", str(error), result="refused") from error
+            except Exception as error:
+                log.exception("the pipeline %s failed to start %s", intent.pipeline, intent.decision_id)
+                pipeline.stop(intent.decision_id)
+                raise _Ended("run.unknown", f"unexpected {type(error).__name__}", result="unknown") from error
+        run = self._observed(pipeline, intent) or started
+        difference = mismatch(spec, run)
+        if difference:
+            pipeline.stop(intent.decision_id)
+            log.critical("decision %s: %s", intent.decision_id, difference)
+            raise _Ended("run.mismatch", difference, result="refused", run=run)
+        if not spec.awaits_credential or run.state.ended:
+            return run, None
+        lease = self._issue(intent, run)
+        held = Held(lease.id, lease.expires)
+        with self._gate(intent, run, held):
+            try:
+                pipeline.release(run, lease)
+            except Exception as error:
+                pipeline.stop(intent.decision_id)
+                ended = self._observed(pipeline, intent) or run
+                note = str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
+                raise _Ended("credential.not-released", note, result="done", run=ended, held=held) from None
+        return run, held
+
+    def _issue(self, intent: Intent, run: Run) -> Lease:
+        broker = self.brokers[intent.broker]
+        tag = Tag(intent.decision_id)
+        until = self._clock() + intent.ttl
+        grant = Grant(tag, intent.profile, intent.ttl, intent.action, intent.agent, intent.user, intent.audience)
+        with self._gate(intent, run, None):
+            try:
+                lease = broker.issue(grant, until=until)
+            except Exception as error:
+                self.pipelines[intent.pipeline].stop(intent.decision_id)
+                uncertain = isinstance(error, BrokerUncertain) or not isinstance(error, CigateError)
+                note = str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
+                held = Held(LeaseId(""), until) if uncertain else None
+                raise _Ended("credential.refused", note, result="done", run=run, held=held) from None
+        profile = broker.profiles.get(intent.profile) if isinstance(broker, Profiled) else None
+        wider = _wider(lease, grant, until, profile)
+        if wider:
+            self.pipelines[intent.pipeline].stop(intent.decision_id)
+            log.critical("broker %s gave more than was granted to %s: %s", intent.broker, tag, wider)
+            raise _Ended("credential.too-wide", wider, result="done", run=run, held=Held(lease.id, lease.expires))
+        return lease
+
+    @contextmanager
+    def _gate(self, intent: Intent, run: Run | None, held: Held | None) -> Iterator[None]:
+        """Hold the gate for one effect, if nothing has closed it since the decision."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._store.lock(GATE, LockMode.SHARED, timeout=GATE_TIMEOUT))
+                closed = self._why_closed(intent)
+            except BackendError as error:
+                closed = str(error)
+            if closed:
+                if run is not None:
+                    self.pipelines[intent.pipeline].stop(intent.decision_id)
+                raise _Ended("gate.closed", closed, result="refused" if run is None else "done", run=run, held=held)
+            yield
+
+    def _why_closed(self, intent: Intent) -> str:
+        fence = read_fence(self._store.read([FENCE]))
+        stop = self._stop_for(intent)
+        if stop is not None:
+            return f"{stop.kind} of {stop.scope}: {stop.reason}"
+        if (fence.policy_digest, fence.config_digest) != (intent.policy_digest, intent.config_digest):
+            return "policy or configuration changed after the decision"
+        return ""
+
+    def _why_stop(self, intent: Intent) -> str:
+        try:
+            stop = self._stop_for(intent)
+        except BackendError as error:
+            return f"the stops can't be read ({error.code}), which counts as a halt"
+        return f"{stop.kind} of {stop.scope}: {stop.reason}" if stop is not None else ""
+
+    def _stop_for(self, intent: Intent) -> Stop | None:
+        return read_fence(self._store.read([FENCE])).blocks(
+            key=intent.key,
+            agent=intent.agent,
+            user=intent.user,
+            device=intent.device,
+            action=intent.action,
+            pipeline=intent.pipeline,
+        )
+
+    def _observed(self, pipeline: Pipeline, intent: Intent, *, wait: timedelta = timedelta(0)) -> Run | None:
+        return pipeline.observe(intent.decision_id, wait=wait)
+
+    def _conclude(
+        self, intent: Intent, code: str, run: Run | None, held: Held | None, *, result: str, note: str
+    ) -> Conclusion:
+        """Take the lease back and record how it ended, in one commit. A run that started keeps its reservation."""
+        now = self._clock()
+        leases = self._take_back(intent, held, now)
+        started = run is not None or result == "unknown"
+        conclusion = Conclusion(code, run, intent.reserved if started else None, note)
+        draft = _outcome_draft(intent, conclusion, result, [row for _, row in leases])
+        decision_row = Key("decision", intent.decision_id)
+
+        def work(rows: Rows) -> Step[None]:
+            if intent.row not in rows:
+                return Step(None)  # concluded before: by an earlier try whose answer was lost
+            puts: dict[Key, Put] = {intent.row: Put(None)}
+            if intent.reserved is not None:
+                settle = commit_budget if started else release_budget
+                puts.update(settle(rows, intent.decision_id))
+            if conclusion.code != "run.succeeded":
+                puts.update(record_history(rows, intent.agent, "failures", now))
+            record = {**read_row(rows[decision_row]), "state": "concluded", "outcome": draft.public}
+            puts[decision_row] = Put(canonical.encode(record))
+            puts.update({key: Put(canonical.encode(row), expires=parse_timestamp(row["dies"])) for key, row in leases})
+            if run is not None and run.output:
+                stored = canonical.encode({"output": base64.b64encode(run.output).decode()})
+                puts[Key("output", intent.decision_id)] = Put(stored, expires=now + OUTPUT_KEPT)
+            return Step(None, puts, (draft,))
+
+        keys = {intent.row, decision_row, Key("output", intent.decision_id), *(key for key, _ in leases)}
+        keys |= history_keys(intent.agent)
+        if intent.reserved is not None:
+            keys |= budget_keys_of(intent.decision_id, intent.budget)
+        try:
+            self._record(keys, work, now)
+        except BackendError as error:
+            log.critical("decision %s ended as %s but could not be recorded: %s", intent.decision_id, code, error)
+            conclusion = evolve(conclusion, code="gateway.unrecorded", note=str(error))
+        self.abandon(intent)
+        return conclusion
+
+    def _record(self, keys: Collection[Key], work: Callable[[Rows], Step[None]], now: datetime) -> None:
+        for wait in (*_RETRIES, None):
+            try:
+                self._journal.write(keys, work, now=now, strict_clock=False)
+                return
+            except (StoreUnavailable, StoreUncertain):
+                if wait is None:
+                    raise
+                threading.Event().wait(wait)
+
+    def _take_back(self, intent: Intent, held: Held | None, now: datetime) -> list[tuple[Key, dict[str, Any]]]:
+        """Revoke what the intent's broker issued. Gives the rows of the leases that may still open something."""
+        if held is None:
+            return []
+        broker = self.brokers.get(intent.broker)
+        leases: list[LeaseId]
+        left: list[tuple[Key, dict[str, Any]]] = []
+
+        def remains(lease: str, dies: datetime, why: str) -> None:
+            row = {
+                "lease": lease,
+                "broker": intent.broker,
+                "decision_id": intent.decision_id,
+                "dies": timestamp(dies),
+                "why": why,
+                "since": timestamp(now),
+            }
+            left.append((Key("lease", f"{intent.decision_id}.{lease}"), row))
+
+        if broker is None:
+            remains(held.lease, held.dies, f"there is no broker {intent.broker} any more")
+            return left
+        try:
+            leases = [held.lease] if held.lease else list(broker.outstanding(Tag(intent.decision_id)))
+        except CannotList:
+            remains("", held.dies, "the broker can't list what it issued")
+            return left
+        except Exception as error:
+            remains("", held.dies, _words(error))
+            return left
+        for lease in leases:
+            try:
+                answer = broker.revoke(lease)
+            except Exception as error:
+                log.error("lease %s of broker %s could not be revoked: %s", lease, intent.broker, _words(error))
+                remains(lease, held.dies, _words(error))
+            else:
+                if isinstance(answer, DiesAt):
+                    remains(lease, answer.at, "the broker can't revoke it")
+        return left
+
+    @contextmanager
+    def _orphaned(self, intent: Intent) -> Iterator[bool]:
+        """Whether nobody alive answers for this intent; while it is so, we hold its owner's lock."""
+        if self.owner.holds(intent.owner):
+            with self._active_guard:
+                mine = intent.decision_id not in self._active
+            yield mine
+            return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(
+                    self._store.lock(f"owner-{intent.owner}", LockMode.EXCLUSIVE, timeout=timedelta(0))
+                )
+            except StoreUnavailable:
+                yield False
+                return
+            yield True
+
+    def _recover(self, intent: Intent) -> list[dict[str, Any]]:
+        """Find what an orphaned intent left, end it, and record it as what it is: unknown, unless its end is seen."""
+        pipeline = self.pipelines.get(intent.pipeline)
+        held = Held(LeaseId(""), intent.begun + intent.ttl) if intent.broker else None
+        run: Run | None = None
+        try:
+            run = self._observed(pipeline, intent) if pipeline is not None else None
+            if pipeline is not None and (run is None or not run.state.ended):
+                pipeline.stop(intent.decision_id)
+                run = self._observed(pipeline, intent) or run
+        except Exception as error:
+            return [{"kind": "run", "decision_id": intent.decision_id, "why": _words(error)}]
+        if run is not None and not run.state.ended:
+            return [{"kind": "run", "decision_id": intent.decision_id, "why": "it was stopped, and still runs"}]
+        code, result = (_code_of(run), "done") if run is not None else ("run.unknown", "unknown")
+        note = f"reconciled: the process {intent.owner} that began it is gone"
+        concluded = self._conclude(intent, code, run, held, result=result, note=note)
+        if concluded.code == "gateway.unrecorded":
+            return [{"kind": "run", "decision_id": intent.decision_id, "why": concluded.note}]
+        return []
+
+    def _retry_leases(self) -> list[dict[str, Any]]:
+        outstanding = []
+        for row in list(self.leases()):
+            key = Key("lease", f"{row['decision_id']}.{row['lease']}")
+            now = self._clock()
+            if parse_timestamp(row["dies"]) > now and not self._revoked_now(row):
+                outstanding.append({"kind": "lease", **row})
+                continue
+            gone = Draft(
+                "reconcile",
+                {"decision_id": row["decision_id"], "lease": "gone"},
+                {"lease": row["lease"], "broker": row["broker"], "why": row["why"]},
+            )
+            self._record({key}, lambda rows, k=key, d=gone: Step(None, {k: Put(None)}, (d,)) if k in rows else Step(None), now)
+        return outstanding
+
+    def _revoked_now(self, row: Mapping[str, Any]) -> bool:
+        broker = self.brokers.get(row["broker"])
+        if broker is None:
+            return False
+        try:
+            leases = [LeaseId(row["lease"])] if row["lease"] else broker.outstanding(Tag(row["decision_id"]))
+            return not any(isinstance(broker.revoke(lease), DiesAt) for lease in leases)
+        except Exception as error:
+            log.error("lease %s is still outstanding: %s", row["lease"] or row["decision_id"], _words(error))
+            return False
+
+    def _rows(self, family: str) -> Iterator[dict[str, Any]]:
+        after = ""
+        while page := self._store.scan(family, after=after, limit=500):
+            for _, value in page:
+                yield read_row(value)
+            after = page[-1][0].id
+
+
+def read_row(value: bytes) -> dict[str, Any]:
+    """A row that we wrote, as the map that it holds."""
+    found = ijson.parse(value, limits=_ROW_LIMITS)
+    if not isinstance(found, dict):
+        raise StoreUnavailable("store.corrupt", "a row does not hold a map")
+    return found
+
+
+def _outcome_draft(intent: Intent, conclusion: Conclusion, result: str, leases: list[dict[str, Any]]) -> Draft:
+    run, cost = conclusion.run, conclusion.cost
+    public: dict[str, Any] = {
+        "decision_id": intent.decision_id,
+        "result": result,
+        "code": conclusion.code,
+        "cost": {"amount": cost.minor, "currency": cost.currency} if cost else None,
+    }
+    private: dict[str, Any] = {
+        "agent": intent.agent,
+        "user": intent.user,
+        "action": intent.action,
+        "note": conclusion.note,
+        "leases": leases,
+    }
+    if run is not None:
+        public |= {"state": run.state.value, "exit_code": run.exit_code}
+        private["run"] = {
+            "id": run.id,
+            "commit": run.commit,
+            "workflow": run.workflow,
+            "parameters": dict(run.parameters),
+            "started": timestamp(run.started),
+            "ended": timestamp(run.ended) if run.ended else None,
+            "note": run.note,
+            "output": "sha256:" + hashlib.sha256(run.output).hexdigest(),
+        }
+    return Draft("outcome", public, private)
+
+
+def _code_of(run: Run) -> str:
+    if run.succeeded:
+        return "run.succeeded"
+    return "run.failed" if run.state is RunState.FINISHED else "run.stopped"
+
+
+def _wider(lease: Lease, grant: Grant, until: datetime, profile: Profile | None) -> str:
+    """How a lease goes beyond what was granted, in words; empty when it does not."""
+    if lease.tag != grant.tag:
+        return f"it is tagged {lease.tag}, not {grant.tag}"
+    if lease.expires > until:
+        return f"it lives until {timestamp(lease.expires)}, granted was {timestamp(until)}"
+    if profile is not None and not set(lease.scope) <= set(profile.scope):
+        return f"it opens {sorted(set(lease.scope) - set(profile.scope))} beyond its profile {grant.profile}"
+    return ""
+
+
+def _words(error: Exception) -> str:
+    """An error for operators: our own in full, a stranger's by its type, since its text may hold anything."""
+    return str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"

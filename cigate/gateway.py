@@ -1,0 +1,767 @@
+"""The gateway: the steps in their order, and nothing else.
+
+    request bytes → Attestation → Facts → Decision → Run → Lease → Entry
+
+This is the only file that knows that order. `submit` reads as the design does: intake, attestation, facts,
+policy, one transaction, effects. Each step is a room of its own. Whatever goes wrong on the way is a
+refusal with a code: the caller gets an Outcome, never an exception, and doubt means no.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from attrs import evolve, frozen
+
+from cigate.action import Action
+from cigate.admission import Admitted, Asked, FenceMoved, admit, ceiling, clauses_of
+from cigate.attestation import (
+    OUTWARD_CODE,
+    Attestation,
+    AttestationVerifier,
+    DSSEVerifier,
+    attest,
+    attest_approval,
+)
+from cigate.collect import budget_of, collect
+from cigate.config import Loaded, read_configuration
+from cigate.controls import (
+    CLOCK,
+    FENCE,
+    Fence,
+    HeldTicket,
+    Verdict,
+    budget_keys,
+    check_clock,
+    history_keys,
+    is_spent,
+    nonce_keys,
+    read_fence,
+    read_ticket,
+    record_verdict,
+    take,
+    take_keys,
+    ticket_keys,
+)
+from cigate.credentials import CredentialBroker
+from cigate.decision import Decision, DecisionId, Effect, Obligations, TicketId, denied
+from cigate.effects import Conclusion, Effects, Held, Intent, read_row
+from cigate.errors import AttestationError, BackendError, CigateError, ConfigError, RequestError
+from cigate.facts import Facts
+from cigate.inventory import Inventory
+from cigate.journal import Journal, Step
+from cigate.ledger import Draft, Ledger
+from cigate.outcome import Outcome, given_out, refusal
+from cigate.pipelines import Pipeline, Run, RunSpec
+from cigate.pipelines.source import GitSource
+from cigate.policy import PolicyEngine, decide, settle
+from cigate.request import Request
+from cigate.risk import RiskScorer
+from cigate.signing import Keyring, KeyRecord
+from cigate.stores import Key, Put, Rows, Store
+from cigate.ticket import Ticket
+
+log = logging.getLogger("cigate")
+
+SKEW: Final = timedelta(seconds=60)
+DRAIN: Final = timedelta(seconds=30)
+_ROUNDS: Final = 3
+"""How often a request is decided again when stops, policy or configuration move under it."""
+_SPOKEN: Final = frozenset(
+    f"attestation.{name}"
+    for name in ("replayed", "replay-store-full", "audience", "time", "lifetime", "owner", "mismatch")
+)
+"""What may be told to whoever holds the key; everything before a signature has verified looks the same."""
+_RISK_BAND: Final = 25
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware."""
+    return datetime.now(UTC)
+
+
+@frozen
+class Halt:
+    """What a halt came to: whether everything that could start is drained, and else which decisions are starting."""
+
+    drained: bool
+    starters: tuple[DecisionId, ...] = ()
+
+
+@frozen
+class _Decided:
+    """A request with its decision, before anything is taken."""
+
+    asked: Asked
+    loaded: Loaded
+    decision: Decision
+    own: Decision | None = None
+    facts: Facts | None = None
+    action: Action | None = None
+    parameters: Mapping[str, bool | int | str] = {}
+    commit: str = ""
+
+
+class Gateway:
+    """A CI gateway inside the process that runs CI. Safe to use from many threads, and after a fork.
+
+    `Gateway.from_config("gateway.yaml")` builds one from a file; the arguments build one by hand. The store must have
+    been created (`SQLiteStore.create`, `MemoryStore()`, or `cigate init`): a gateway never remakes lost state.
+
+    Args:
+        audience: the one exact string that requests must name.
+        policy: a compiled policy.
+        actions: the catalogue, by name.
+        keyring: keys enrolled by hand; those that `enrol` wrote into the store are known besides.
+        inventory: agents, users and devices.
+        store: where state and ledger live.
+        ledger_key: the Ed25519 private key that signs checkpoints, or the PEM file that holds it.
+        brokers, pipelines: by the names that actions use.
+        budgets: by team.
+        risk: scores what is known of a request.
+        verifiers: formats of attestation, tried in order.
+        posture_max_age: older posture is unknown as a whole.
+        clock: aware UTC now. Tests give their own.
+        skew: how far clocks may differ.
+
+    Raises:
+        ConfigError: something that an action names is not there, or the policy's sequence is not above the last one.
+        LedgerError: the state is missing, or behind its anchor.
+    """
+
+    def __init__(
+        self,
+        *,
+        audience: str,
+        policy: PolicyEngine,
+        actions: Mapping[str, Action],
+        inventory: Inventory,
+        store: Store,
+        ledger_key: Ed25519PrivateKey | Path | str,
+        keyring: Keyring | None = None,
+        brokers: Mapping[str, CredentialBroker] | None = None,
+        pipelines: Mapping[str, Pipeline] | None = None,
+        budgets: Mapping[str, Budget] | None = None,
+        risk: RiskScorer | None = None,
+        verifiers: Sequence[AttestationVerifier] = (DSSEVerifier(),),
+        posture_max_age: timedelta = POSTURE_MAX_AGE,
+        clock: Callable[[], datetime] = utc_now,
+        skew: timedelta = SKEW,
+    ) -> None:
+        keyring = keyring if keyring is not None else Keyring.of()
+        loaded = Loaded(
+            audience=audience,
+            policy=policy,
+            actions=actions,
+            inventory=inventory,
+            budgets=budgets or {},
+            risk=risk or WeightedScorer(),
+            posture_max_age=posture_max_age,
+            digest=digest_by_hand(audience, actions, budgets or {}, keyring),
+        )
+        self._build(
+            loaded,
+            store=store,
+            ledger_key=ledger_key,
+            keyring=keyring,
+            brokers=lambda: brokers or {},
+            pipelines=pipelines or {},
+            verifiers=verifiers,
+            clock=clock,
+            skew=skew,
+            reload=None,
+        )
+
+    @classmethod
+    def from_config(cls, path: Path | str, *, clock: Callable[[], datetime] = utc_now) -> Gateway:
+        """The gateway that a gateway.yaml describes. A running one reads its files again when another process
+        has loaded newer ones.
+
+        Raises:
+            ConfigError, PolicyError: at `FILE:LINE:COLUMN`.
+            StoreUnavailable, LedgerError: the state is missing, unreadable, or behind its anchor.
+        """
+        configuration = read_configuration(path)
+        loaded = configuration.load()
+        gateway = cls.__new__(cls)
+        gateway._build(
+            loaded,
+            store=open_store(configuration.store, folder=configuration.folder),
+            ledger_key=configuration.ledger_key(),
+            keyring=Keyring.of(),
+            brokers=lambda: configuration.brokers(live=gateway._is_live, clock=clock),
+            pipelines=configuration.pipelines(),
+            verifiers=(DSSEVerifier(),),
+            clock=clock,
+            skew=SKEW,
+            reload=lambda: read_configuration(configuration.path).load(),
+        )
+        return gateway
+
+    def _build(
+        self,
+        loaded: Loaded,
+        *,
+        store: Store,
+        ledger_key: Ed25519PrivateKey | Path | str,
+        keyring: Keyring,
+        brokers: Callable[[], Mapping[str, CredentialBroker]],
+        pipelines: Mapping[str, Pipeline],
+        verifiers: Sequence[AttestationVerifier],
+        clock: Callable[[], datetime],
+        skew: timedelta,
+        reload: Callable[[], Loaded] | None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._skew = skew
+        self._keyring = keyring
+        self._verifiers = verifiers
+        self._reload = reload
+        self._state = State.open(store, audience=loaded.audience, ledger_key=ledger_key, clock=clock, skew=skew)
+        self._journal = self._state.journal
+        self._effects = Effects(self._journal, pipelines=pipelines, brokers=brokers(), clock=clock)
+        check_references(loaded.actions, pipelines, self._effects.brokers)
+        self._loaded = loaded
+        self._state.load(loaded)
+
+    # What agents ask for
+
+    def submit(self, raw: bytes) -> Outcome:
+        """Take one signed request through the gateway, to the end of its run. Never raises for a refusal."""
+        return self._request(raw, follow=True)
+
+    def start(self, raw: bytes) -> Outcome:
+        """The same, but return once the run has started; a thread follows it to its end."""
+        return self._request(raw, follow=False)
+
+    def evaluate(self, raw: bytes) -> Decision:
+        """What would be decided about these bytes now. Nothing is consumed and nothing is written."""
+
+        def outcome() -> Outcome:
+            decided = self._decide(self._attest(Request.parse(raw)), None, self._clock())
+            asked, decision = decided.asked, decided.decision
+            context = {"decision_id": asked.decision_id, "now": asked.now, "budget": asked.budget, "ticket": None}
+            rows = self._store.read(take_keys(decision, **context))
+            return Outcome(settle(decision, take(decision, rows, **context)[0]), decision.code)
+
+        return self._refusing(outcome, count=False).decision
+
+    # What people answer
+
+    def approve(self, signed: bytes) -> Outcome:
+        """Record a signed approval. At the quorum the held request is decided again and runs: its Outcome."""
+        return self._refusing(lambda: self._answer(signed, "approve"))
+
+    def reject(self, signed: bytes) -> Outcome:
+        """Record a signed rejection: the ticket is closed."""
+        return self._refusing(lambda: self._answer(signed, "reject"))
+
+    # What operators do
+
+    def status(self, name: str | Ticket) -> TicketStatus | RunStatus:
+        """A ticket or a run, as it stands.
+
+        Raises:
+            RequestError: `status.unknown`.
+        """
+        name = str(name.id if isinstance(name, Ticket) else name)
+        rows = self._store.read([Key("decision", name), Key("output", name), *ticket_keys(TicketId(name))])
+        held = read_ticket(rows, TicketId(name))
+        if held is not None:
+            return ticket_status(held, self._clock())
+        if Key("decision", name) not in rows:
+            raise RequestError("status.unknown", f"there is no ticket or run {name!r}", fix="submit printed its id")
+        stored = rows.get(Key("output", name))
+        output = base64.b64decode(read_row(stored)["output"]) if stored is not None else None
+        return RunStatus(DecisionId(name), read_row(rows[Key("decision", name)]), output)
+
+    def halt(self, reason: str, *, scope: str | None = None, drain: timedelta = DRAIN) -> Halt:
+        """Stop: nothing more starts in `scope` (`agent:ID`, `action:NAME`, `pipeline:NAME` …; None: anything).
+
+        Durable before it returns, for every process on the store and over restarts. `drained` is true only when no
+        start, lease or release that had begun before is still under way.
+
+        Raises:
+            ConfigError: `halt.reason`, the reason is empty; `halt.scope`.
+        """
+        self._state.halt(reason, scope)
+        try:
+            with self._store.lock(GATE, LockMode.EXCLUSIVE, timeout=drain):
+                return Halt(drained=True)
+        except StoreUnavailable:
+            return Halt(drained=False, starters=tuple(intent.decision_id for intent in self._effects.intents()))
+
+    def resume(self, reason: str, *, scope: str | None = None) -> None:
+        """Lift the halt of `scope`, or every halt."""
+        self._state.resume(reason, scope)
+
+    def enrol(self, record: KeyRecord) -> None:
+        """Enrol a public key: once, ever.
+
+        Raises:
+            ConfigError: `key.enrolled-already`: the id or the key is known, be it under another name or revoked.
+        """
+        if record.id in self._keyring:
+            raise ConfigError("key.enrolled-already", f"there is a key {record.id} in the keyring")
+        self._state.enrol(record)
+
+    def revoke(self, scope: str, reason: str = "revoked by an operator") -> None:
+        """Revoke for good: a key id, or `agent:ID`, `user:ID`, `device:ID`. What runs under it is stopped."""
+        self._state.revoke(scope, reason)
+
+    def reconcile(self) -> Sequence[Mapping[str, Any]]:
+        """Undo what dead processes left, and retry what failed. Gives what may still be outstanding."""
+        return self._effects.reconcile()
+
+    def health(self) -> Mapping[str, Any]:
+        """How the gateway stands: halts, what is outstanding and since when, the ledger's size and root."""
+        fence = read_fence(self._store.read([FENCE]))
+        head = self.ledger.head()
+        leases = [{"kind": "lease", **row} for row in self._effects.leases() if parse_timestamp(row["dies"]) > self._clock()]
+        return {
+            "ok": not fence.stops and not leases,
+            "audience": self._loaded.audience,
+            "policy": {"name": fence.policy_name, "sequence": fence.policy_sequence, "digest": fence.policy_digest},
+            "config_digest": fence.config_digest,
+            "epoch": fence.epoch,
+            "stops": [stop.to_json() for stop in fence.stops],
+            "running": [intent.decision_id for intent in self._effects.intents()],
+            "outstanding": leases,
+            "ledger": {"size": head.size, "root": head.root.hex()},
+        }
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, to read."""
+        return self._state.ledger
+
+    @property
+    def audience(self) -> str:
+        return self._loaded.audience
+
+    @property
+    def policy(self) -> PolicyEngine:
+        """The policy in force in this process."""
+        return self._loaded.policy
+
+    def close(self) -> None:
+        """Let go of the store's locks and connections. Runs that this process started end with it."""
+        self._effects.owner.release()
+        self._state.close()
+
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # The steps, in order
+
+    def _request(self, raw: bytes, *, follow: bool) -> Outcome:
+        return self._refusing(lambda: self._resolve(self._attest(Request.parse(raw)), None, follow=follow))
+
+    def _refusing(self, work: Callable[[], Outcome], *, count: bool = True) -> Outcome:
+        """The one place where an error becomes a refusal: a code for the caller, the reason for operators."""
+        try:
+            return work()
+        except RequestError as error:
+            refused = refusal(error.code, str(error))
+        except AttestationError as error:
+            refused = refusal(error.code, str(error), outward=error.code if error.code in _SPOKEN else OUTWARD_CODE)
+        except CigateError as error:
+            log.error("the gateway could not work: %s", error)
+            return refusal(f"gateway.{error.code}", str(error))
+        except Exception as error:
+            log.exception("unexpected error in the gateway")
+            return refusal("gateway.error", f"unexpected {type(error).__name__}")
+        if count:
+            self._journal.count_stranger(refused.decision.code)
+        return refused
+
+    def _attest(self, request: Request) -> Attestation:
+        """Who signed exactly these bytes, by a key that is enrolled and not revoked, in this epoch."""
+        now = self._clock()
+        keyring, fence = self._keys(request.attestation or b"")
+        attestation = attest(request, keyring, self._verifiers, self._loaded.audience, now, skew=self._skew)
+        self._refuse_revoked(attestation, fence)
+        return attestation
+
+    def _refuse_revoked(self, attestation: Attestation, fence: Fence) -> None:
+        stop = fence.revocation_of_key(attestation.key.id)
+        if stop is not None:
+            raise AttestationError("attestation.revoked-key", f"key {attestation.key.id} is revoked: {stop.reason}")
+        if attestation.signed.iat < self._state.epoch_began():
+            raise AttestationError("attestation.time", "it was signed before this state was adopted")
+
+    def _keys(self, envelope: bytes) -> tuple[Mapping[str, KeyRecord], Fence]:
+        """The records of the keys that an envelope hints at, in one snapshot with the fence."""
+        hints: list[str] = []
+        for verifier in self._verifiers:
+            try:
+                hints += verifier.hints(envelope)
+            except AttestationError:
+                continue  # attest says what is wrong with it
+        rows = self._store.read([FENCE, CLOCK, *(Key("key", hint) for hint in hints)])
+        stored = {hint: KeyRecord.from_json(read_row(rows[Key("key", hint)])) for hint in hints if Key("key", hint) in rows}
+        return {**stored, **self._keyring}, read_fence(rows)
+
+    def _resolve(self, attestation: Attestation, held: HeldTicket | None, *, follow: bool) -> Outcome:
+        """Decide, commit, act; decide again if the fence moved in between."""
+        for _ in range(_ROUNDS):
+            decided = self._decide(attestation, held, self._clock())
+            if held is not None and decided.decision.effect is Effect.REQUIRE_APPROVAL:
+                return Outcome(decided.decision, decided.decision.code, ticket=held.ticket)
+            plan = self._plan(decided)
+            try:
+                admitted = self._admit(decided, plan)
+            except FenceMoved:
+                continue
+            return self._act(decided, plan, admitted, follow=follow)
+        return refusal("gateway.busy", "stops, policy or configuration kept changing under the request")
+
+    def _decide(self, attestation: Attestation, held: HeldTicket | None, now: datetime) -> _Decided:
+        """Collect what is known, in one snapshot, and decide on it."""
+        request, key = attestation.request, attestation.key
+        loaded, fence, rows = self._snapshot(attestation, held is None, now)
+        asked = Asked(
+            attestation,
+            DecisionId("dec-" + secrets.token_hex(12)),
+            now,
+            fence,
+            budget_of(loaded, request.user_id),
+            held,
+        )
+
+        def no(code: str, message: str) -> _Decided:
+            return _Decided(asked, loaded, denied(code, message, policy_digest=loaded.policy.digest))
+
+        if (fence.policy_digest, fence.config_digest) != (loaded.policy.digest, loaded.digest):
+            return no("fence.stale", "another process has loaded a policy or configuration that this one does not have")
+        action = loaded.actions.get(request.action)
+        stop = fence.blocks(
+            key=key.id,
+            agent=request.agent_id,
+            user=request.user_id,
+            device=key.device or "",
+            action=request.action,
+            pipeline=action.pipeline if action is not None else "",
+        )
+        if stop is not None:
+            return no(f"stop.{stop.kind}", f"{stop.scope} is stopped: {stop.reason}")
+        if action is None:
+            return no("action.unknown", f"there is no action {request.action!r}")
+        pipeline = self._effects.pipelines[action.pipeline]
+        try:
+            parameters = action.check(request.parameters)
+            commit = self._commit(action, request)
+            facts = collect(
+                attestation,
+                action,
+                parameters,
+                loaded=loaded,
+                isolation=pipeline.isolation,
+                rows=rows,
+                approvals=self._approvals(held, loaded, fence),
+                now=now,
+            )
+        except (RequestError, FactsError) as error:
+            return no(error.code, str(error))
+        own = decide(loaded.policy, facts)
+        decision = self._after_policy(own, facts, action, pipeline, held)
+        return _Decided(asked, loaded, decision, own, facts, action, parameters, commit)
+
+    def _snapshot(self, attestation: Attestation, fresh: bool, now: datetime) -> tuple[Loaded, Fence, Rows]:
+        request, signed = attestation.request, attestation.signed
+        nonce = nonce_keys(attestation.key.thumbprint, signed.jti) if fresh else frozenset()
+        loaded = self._loaded
+        for _ in range(2):
+            budget = budget_of(loaded, request.user_id)
+            keys = {FENCE, CLOCK, *nonce, *history_keys(request.agent_id)}
+            rows = self._store.read(keys | (budget_keys(budget, now) if budget is not None else frozenset()))
+            check_clock(rows, now, self._skew)
+            fence = read_fence(rows)
+            if (fence.policy_digest, fence.config_digest) == (loaded.policy.digest, loaded.digest):
+                break
+            loaded = self._loaded_again(loaded)
+        self._refuse_revoked(attestation, fence)
+        if fresh and is_spent(rows, attestation.key.thumbprint, signed.jti):
+            raise AttestationError("attestation.replayed", "this request was seen before")
+        return loaded, fence, rows
+
+    def _loaded_again(self, loaded: Loaded) -> Loaded:
+        """The files as they are now: another process says that they have changed. Bad ones change nothing."""
+        if self._reload is None:
+            return loaded
+        try:
+            again = self._reload()
+            check_references(again.actions, self._effects.pipelines, self._effects.brokers)
+        except CigateError as error:
+            log.error("the configuration does not load any more: %s", error)
+            return loaded
+        self._loaded = again
+        return again
+
+    def _commit(self, action: Action, request: Request) -> str:
+        if action.source is None:
+            return request.commit_hex
+        return GitSource(action.source.git, action.source.branches).resolve(request.commit_hex)
+
+    def _approvals(self, held: HeldTicket | None, loaded: Loaded, fence: Fence) -> Sequence[Mapping[str, Any]]:
+        """Who approved a held request, with the roles that they have today; revoked keys and people do not count."""
+        if held is None:
+            return ()
+        counted = []
+        for verdict in held.verdicts:
+            user = loaded.inventory.user(verdict.user)
+            revoked = fence.revocation_of_key(verdict.key_id) or fence.revocation_of_user(verdict.user)
+            if verdict.verdict == "approve" and user is not None and revoked is None:
+                counted.append({"user": verdict.user, "roles": list(user.roles), "at": verdict.at})
+        return counted
+
+    def _after_policy(
+        self, decision: Decision, facts: Facts, action: Action, pipeline: Pipeline, held: HeldTicket | None
+    ) -> Decision:
+        """What binds an allow and is not the policy's to say: obligations, and what the approvers agreed to."""
+        if decision.effect is not Effect.ALLOW:
+            return decision
+        wanted = decision.obligations.isolation
+        if wanted == "sandbox" and pipeline.isolation != "sandbox":
+            return decision.refused("obligation.isolation", f"the policy wants a sandbox, {action.pipeline} is {pipeline.isolation}")
+        if held is not None and (widened := beyond_approval(held.ticket, decision, facts)):
+            return decision.refused("approval.mismatch", widened)
+        return decision
+
+    def _plan(self, decided: _Decided) -> tuple[Intent, RunSpec] | None:
+        """What to do if the decision is settled as an allow."""
+        action, asked = decided.action, decided.asked
+        if decided.decision.effect is not Effect.ALLOW or action is None or decided.facts is None:
+            return None
+        request, use = asked.attestation.request, action.credential
+        reserved = ceiling(decided.facts) if asked.budget is not None else None
+        intent = Intent(
+            decision_id=asked.decision_id,
+            owner=self._effects.owner.id,
+            key=asked.attestation.key.id,
+            agent=request.agent_id,
+            user=request.user_id,
+            device=asked.attestation.key.device or "",
+            action=action.name,
+            pipeline=action.pipeline,
+            broker=use.broker if use is not None else "",
+            profile=use.profile if use is not None else "",
+            audience=asked.decision_id,
+            ttl=least_ttl(action, decided.decision.obligations),
+            reserved=reserved,
+            budget=budget_row(asked.budget, asked.now) if reserved is not None and asked.budget is not None else "",
+            policy_digest=asked.fence.policy_digest,
+            config_digest=asked.fence.config_digest,
+            begun=asked.now,
+        )
+        spec = RunSpec(
+            decision_id=asked.decision_id,
+            action=action,
+            commit=decided.commit,
+            commit_as_sent=request.commit,
+            parameters=decided.parameters,
+            isolation=decided.decision.obligations.isolation or self._effects.pipelines[action.pipeline].isolation,
+            timeout=action.timeout,
+            awaits_credential=use is not None,
+        )
+        return intent, spec
+
+    def _admit(self, decided: _Decided, plan: tuple[Intent, RunSpec] | None) -> Admitted:
+        def commit() -> Admitted:
+            return admit(
+                self._journal,
+                decided.asked,
+                decided.decision,
+                decided.facts,
+                own=decided.own,
+                intent=plan[0] if plan is not None else None,
+                audience=decided.loaded.audience,
+                origin=self._state.origin,
+                skew=self._skew,
+            )
+
+        try:
+            return commit()
+        except StoreUncertain:
+            if Key("decision", decided.asked.decision_id) in self._store.read([Key("decision", decided.asked.decision_id)]):
+                raise  # it is in: reconcile finds the intent, and nobody acts on it twice
+            return commit()
+
+    def _act(
+        self, decided: _Decided, plan: tuple[Intent, RunSpec] | None, admitted: Admitted, *, follow: bool
+    ) -> Outcome:
+        decision = admitted.decision
+        outcome = Outcome(
+            decision,
+            decision.code,
+            decision_id=decided.asked.decision_id,
+            ticket=admitted.ticket or (decided.asked.ticket.ticket if decided.asked.ticket is not None else None),
+            receipt=admitted.receipt,
+            output=decided.action.output if decided.action is not None else "status",
+        )
+        if not decision.allowed or plan is None:
+            return outcome
+        intent, spec = plan[0], evolve(plan[1], receipt=admitted.receipt)
+        begun = self._effects.begin(intent, spec)
+        if isinstance(begun, Conclusion):
+            return self._concluded(outcome, begun)
+        run, held = begun
+        if follow:
+            return self._concluded(outcome, self._effects.follow(intent, spec, held))
+        threading.Thread(
+            target=self._effects.follow, args=(intent, spec, held), name=f"cigate-{run.decision_id}", daemon=True
+        ).start()
+        return evolve(outcome, code="run.started", run=given_out(run, outcome.output), cost=intent.reserved)
+
+    def _concluded(self, outcome: Outcome, conclusion: Conclusion) -> Outcome:
+        run = given_out(conclusion.run, outcome.output) if conclusion.run is not None else None
+        return evolve(outcome, code=conclusion.code, run=run, cost=conclusion.cost)
+
+    # Approvals
+
+    def _answer(self, signed: bytes, verdict: str) -> Outcome:
+        now = self._clock()
+        keyring, fence = self._keys(signed)
+        approval = attest_approval(signed, keyring, self._verifiers, self._loaded.audience, now, skew=self._skew)
+        for revoked in (fence.revocation_of_key(approval.key.id), fence.revocation_of_user(approval.key.user or "")):
+            if revoked is not None:
+                raise AttestationError("attestation.revoked-key", f"{revoked.scope} is revoked: {revoked.reason}")
+        if approval.verdict != verdict:
+            raise RequestError("approval.verdict", f"this is signed as {approval.verdict!r}, not as {verdict!r}")
+        held = self._record_verdict(approval, now)
+        if verdict == "reject":
+            return Outcome(denied("approval.rejected", f"{approval.key.user} rejected it"), "approval.rejected", ticket=held.ticket)
+        return self._resolve(self._attest_held(held), held, follow=True)
+
+    def _record_verdict(self, approval: Approval, now: datetime) -> HeldTicket:
+        name = TicketId(approval.ticket)
+        given = Verdict(
+            key_id=approval.key.id,
+            thumbprint=approval.key.thumbprint,
+            user=approval.key.user or "",
+            verdict=approval.verdict,
+            at=now,
+            jti=approval.signed.jti,
+            envelope=approval.envelope,
+        )
+        salt = secrets.token_bytes(16)
+
+        def work(rows: Rows) -> Step[HeldTicket]:
+            asked = read_ticket(rows, name)
+            if asked is None:
+                raise RequestError("approval.unknown-ticket", f"there is no ticket {name}")
+            device = self._loaded.inventory.device(asked.ticket.device)
+            held, puts = record_verdict(
+                rows,
+                name,
+                given,
+                digest=approval.digest,
+                now=now,
+                device_owner=device.owner if device is not None else None,
+            )
+            entry = Draft(
+                "approval",
+                {"ticket": name, "verdict": approval.verdict},
+                {
+                    "user": given.user,
+                    "key": approval.key.to_json(),
+                    "envelope": base64.b64encode(approval.envelope).decode(),
+                    "digest": approval.digest,
+                },
+                salt,
+            )
+            return Step(held, puts, (entry,) if puts else ())
+
+        return self._journal.write(ticket_keys(name), work, now=now)[0]
+
+    def _attest_held(self, held: HeldTicket) -> Attestation:
+        """Verify a held request again, under today's key records; its own times were judged when it was held."""
+        request, _ = Request.from_signed(Envelope.parse(held.envelope).payload)
+        keyring, fence = self._keys(held.envelope)
+        attestation = attest(
+            evolve(request, attestation=held.envelope),
+            keyring,
+            self._verifiers,
+            self._loaded.audience,
+            held.ticket.created,
+            skew=self._skew,
+        )
+        if not attestation.key.valid_at(self._clock()):
+            raise AttestationError("attestation.expired-key", f"key {attestation.key.id} is no longer valid")
+        self._refuse_revoked(attestation, fence)
+        return attestation
+
+    def _is_live(self, tag: Tag) -> bool:
+        """Whether a decision's run still goes on: what a broker's token is good for."""
+        return Key("intent", tag) in self._store.read([Key("intent", tag)])
+
+
+def digest_by_hand(
+    audience: str, actions: Mapping[str, Action], budgets: Mapping[str, Budget], keyring: Keyring
+) -> str:
+    """The configuration digest of a gateway that was built without a file."""
+    return canonical.digest(
+        {
+            "audience": audience,
+            "actions": {name: action.to_json() for name, action in actions.items()},
+            "budgets": {
+                name: {"limit": budget.limit.minor, "currency": budget.limit.currency, "period": budget.period}
+                for name, budget in budgets.items()
+            },
+            "keys": {name: record.to_json() for name, record in keyring.items()},
+        }
+    )
+
+
+def check_references(
+    actions: Mapping[str, Action], pipelines: Mapping[str, Pipeline], brokers: Mapping[str, CredentialBroker]
+) -> None:
+    """Every pipeline and broker that an action names is there.
+
+    Raises:
+        ConfigError: `config.unknown-pipeline`, `config.unknown-broker`.
+    """
+    for name, action in actions.items():
+        if action.pipeline not in pipelines:
+            raise ConfigError("config.unknown-pipeline", f"action {name} wants the pipeline {action.pipeline!r}", where=f"/actions/{name}")
+        if action.credential is not None and action.credential.broker not in brokers:
+            raise ConfigError("config.unknown-broker", f"action {name} wants the broker {action.credential.broker!r}", where=f"/actions/{name}")
+
+
+def least_ttl(action: Action, obligations: Obligations) -> timedelta:
+    """The longest that a run's credential may live: the least of the action's, the policy's, and the run's own time."""
+    if action.credential is None:
+        return timedelta(0)
+    limits = [action.credential.ttl, obligations.ttl_max or action.credential.ttl]
+    return min(limits)
+
+
+def beyond_approval(ticket: Ticket, decision: Decision, facts: Facts) -> str:
+    """How what is decided now goes beyond what the approvers agreed to, in words; empty when it does not."""
+    cost = ceiling(facts)
+    if cost is not None and (ticket.cost is None or cost.currency != ticket.cost.currency or cost.minor > ticket.cost.minor):
+        return f"it costs {cost} now, approved was {ticket.cost or 'nothing'}"
+    score = facts.get("risk.score")
+    if score is not None and ticket.risk is not None and score // _RISK_BAND > ticket.risk // _RISK_BAND:
+        return f"its risk is {score} now, approved was {ticket.risk}"
+    agreed = {(clause.rule, clause.count, clause.roles) for clause in ticket.clauses}
+    for quorum in decision.takes:
+        if isinstance(quorum, Quorum) and (quorum.rule, quorum.count, quorum.roles) not in agreed:
+            return f"rule {quorum.rule} asks for something else now than what was approved"
+    return ""
+
+
+def ticket_status(held: HeldTicket, now: datetime) -> TicketStatus:
+    state = "expired" if held.state == "pending" and now >= held.ticket.expires else held.state
+    answers = tuple({"user": v.user, "verdict": v.verdict, "at": timestamp(v.at)} for v in held.verdicts)
+    return TicketStatus(held.ticket, state, answers, held.redeemed_by)

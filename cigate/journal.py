@@ -1,0 +1,105 @@
+"""One transaction: rows change and the ledger grows, together or not at all.
+
+Everything that a gateway changes goes through `Journal.write`, so that no state moves without an entry
+that says so, in the same durable commit. What failed before a signature verified is only counted, and
+the counts ride along with the next commit: strangers can't buy one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from attrs import field, frozen
+
+from cigate.controls import CLOCK, advance, check_clock
+from cigate.ledger import HEAD, Anchor, Appended, Draft, append
+from cigate.signing import NoteSigner
+from cigate.stores import Change, Key, Put, Rows, Store
+
+T = TypeVar("T")
+
+
+@frozen
+class Step(Generic[T]):
+    """What one transaction does: rows to write, entries to append, and the result to hand back."""
+
+    result: T
+    puts: Mapping[Key, Put] = field(factory=dict)
+    drafts: Sequence[Draft] = ()
+
+
+class Journal:
+    """Transactions over a store that also append to its ledger. Safe to use from many threads.
+
+    Args:
+        store: where rows and ledger live.
+        signer: signs each checkpoint.
+        anchor: the file beside the store that tells a rolled-back copy; None for a store in memory.
+        skew: how far the clock may be behind the latest time that the store has seen.
+    """
+
+    def __init__(self, store: Store, signer: NoteSigner, anchor: Anchor | None, *, skew: timedelta) -> None:
+        self.store = store
+        self._signer = signer
+        self._anchor = anchor
+        self._skew = skew
+        self._strangers: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def write(
+        self, keys: Collection[Key], work: Callable[[Rows], Step[T]], *, now: datetime, strict_clock: bool = True
+    ) -> tuple[T, Appended | None]:
+        """Run `work`, make its rows and entries durable in one commit, and move the anchor on.
+
+        `work` is pure and may run more than once. A step without puts and drafts commits nothing. With
+        `strict_clock` a clock that is behind refuses; without, what must be recorded whatever the time (a halt,
+        the end of a run) is recorded.
+
+        Raises:
+            BackendError: `clock.behind`; StoreUnavailable, StoreUncertain; whatever `work` raises.
+        """
+        counts = self._claim_strangers()
+
+        def change(rows: Rows) -> Change[tuple[T, Appended | None]]:
+            if strict_clock:
+                check_clock(rows, now, self._skew)
+            step = work(rows)
+            if not step.puts and not step.drafts:
+                return Change(result=(step.result, None))
+            strangers = [Draft("strangers", {"refused": dict(sorted(counts.items()))}, {})] if counts else []
+            appended = append(rows, [*strangers, *step.drafts], now=now, signer=self._signer)
+            return Change({**step.puts, **advance(rows, now), **appended.puts}, (step.result, appended))
+
+        try:
+            result, appended = self.store.transact({*keys, HEAD, CLOCK}, change, now=now)
+        except BaseException:
+            self._give_back(counts)
+            raise
+        if appended is None:
+            self._give_back(counts)
+        elif self._anchor is not None:
+            self._anchor.advance(appended.head.size, appended.head.root, appended.head.epoch)
+        return result, appended
+
+    def count_stranger(self, code: str) -> None:
+        """Note a refusal that nobody's signature stands behind."""
+        with self._lock:
+            self._strangers[code] += 1
+
+    def sync(self) -> None:
+        """Make the anchor as durable as the store."""
+        if self._anchor is not None:
+            self._anchor.sync()
+
+    def _claim_strangers(self) -> Counter[str]:
+        with self._lock:
+            counts, self._strangers = self._strangers, Counter()
+        return counts
+
+    def _give_back(self, counts: Counter[str]) -> None:
+        with self._lock:
+            self._strangers.update(counts)

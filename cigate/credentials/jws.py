@@ -31,7 +31,7 @@ from cigate.signing.signer import PrivateKey, load_private_key
 from cigate.wire import canonical, ijson
 
 TYPE: Final = "at+jwt"
-_LONGEST: Final = 16 * 1024
+_LONGEST: Final = 64 * 1024
 _P256_OCTETS: Final = 32
 _TOKEN = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})")
 

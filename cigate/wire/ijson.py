@@ -28,6 +28,8 @@ _MOST_DIGITS: Final = 16  # of 2^53-1
 _LONGEST_NUMBER: Final = 128
 
 _SPACE = re.compile(r"[ \t\n\r]*+")
+_BETWEEN = re.compile(r"[ \t\n\r]*+([,\]}])?[ \t\n\r]*+")
+_PLAIN_NAME = re.compile(r'"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+')
 _TOKEN = re.compile(
     r'"(?P<string>[^"\\\x00-\x1f]*+)"'
     r"|(?P<open>[\[{])"
@@ -126,19 +128,18 @@ class _Scanner:
         fresh = opened
         while stack:
             inside = stack[-1]
-            at = self._skip(at)
-            closer = "]" if isinstance(inside, list) else "}"
-            if text[at : at + 1] == closer:
-                at += 1
+            between = _BETWEEN.match(text, at)
+            assert between is not None
+            at, mark = between.end(), between[1]
+            if mark == ("]" if isinstance(inside, list) else "}"):
                 stack.pop()
                 if not fresh:
                     path.pop()
                 fresh = False
                 continue
+            if mark != (None if fresh else ","):
+                raise self._broken(between.start(1) if mark else at, "expected a comma or the end")
             if not fresh:
-                if text[at : at + 1] != ",":
-                    raise self._broken(at, f"expected a comma or {closer}")
-                at = self._skip(at + 1)
                 path.pop()
             value: Json
             if isinstance(inside, list):
@@ -161,13 +162,23 @@ class _Scanner:
         return result
 
     def _name(self, at: int, inside: dict[str, Json]) -> tuple[str, int]:
+        plain = _PLAIN_NAME.match(self._text, at)
+        if plain is not None:
+            name, after = plain[1], plain.end()
+            self._path.append(name)
+        else:
+            name, after = self._spelt_name(at)
+        if name in inside:
+            raise self._refused("json.duplicate-key", f"the name {shown(name)!r} stands here twice")
+        return name, after
+
+    def _spelt_name(self, at: int) -> tuple[str, int]:
+        """A name with escapes in it, or what stands in its place."""
         if self._text[at : at + 1] != '"':
             raise self._broken(at, "expected a member name in double quotes")
         self._path.append("")
         name, at = self._string(at)
         self._path[-1] = name
-        if name in inside:
-            raise self._refused("json.duplicate-key", f"the name {shown(name)!r} stands here twice")
         at = self._skip(at)
         if self._text[at : at + 1] != ":":
             raise self._broken(at, "expected a colon")

@@ -7,7 +7,7 @@ equality of an int with a double is an error, and `0.0/0.0 == 0.0/0.0` is true.)
 
 - structure: our tree, rendered with every operator in parentheses, so that both agree on the parse;
 - constants as values under generated names, never as text, so that no second lexer reads a literal;
-- our own operators and functions (`cigate.cel.semantics`), which override all of its own that we use;
+- our own operators and functions (`operators`, `library`), which override all of its own that we use;
 - macros with a checked range and a checked predicate.
 
 Nothing here is imported until a program is first evaluated: it costs a parser generator.
@@ -25,9 +25,10 @@ import celpy
 from attrs import evolve, frozen
 from celpy.evaluation import CELEvalError
 
-from cigate.cel import semantics
 from cigate.cel.error import EvaluationError
 from cigate.cel.functions import TYPE_NAMES
+from cigate.cel.library import FUNCTIONS
+from cigate.cel.operators import OPERATORS, Presence
 from cigate.cel.syntax import (
     IN,
     TERNARY,
@@ -44,6 +45,7 @@ from cigate.cel.syntax import (
     path_of,
     render,
 )
+from cigate.cel.values import to_cel, to_python
 
 _NAME: Final = "n_"
 _TYPE: Final = "t_"
@@ -70,10 +72,8 @@ class Interpreter:
             EvaluationError: there is none, for whatever reason.
         """
         try:
-            context = {
-                f"{_NAME}{name}": semantics.to_cel(facts[name]) for name in self.reads if name in facts
-            }
-            return semantics.to_python(self.runner.evaluate(context))
+            context = {f"{_NAME}{name}": to_cel(facts[name]) for name in self.reads if name in facts}
+            return to_python(self.runner.evaluate(context))
         except EvaluationError:
             raise
         except CELEvalError as error:
@@ -99,7 +99,7 @@ def interpreter(node: Node, *, declared: bool) -> Interpreter:
     with _LOCK:
         environment = _environment()
         tree = environment.compile(text)
-    functions = {**semantics.FUNCTIONS, **lowering.constants}
+    functions = {**OPERATORS, **FUNCTIONS, **lowering.constants}
     return Interpreter(environment.program(tree, functions), frozenset(lowering.reads))
 
 
@@ -144,7 +144,7 @@ class _Lowering:
             case Index(operand=operand, index=index):
                 return evolve(node, operand=self.of(operand), index=self.of(index))
             case Has(at=at, operand=operand, field=name):
-                field = semantics.Presence(name, forgiving=self.declared and path_of(operand) is not None)
+                field = Presence(name, forgiving=self.declared and path_of(operand) is not None)
                 return Call(at, IN, None, (Name(at, self.keep(field)), self.of(operand)))
             case ListOf(items=items):
                 return ListOf(node.at, tuple(self.of(item) for item in items))
@@ -174,7 +174,7 @@ class _Lowering:
         return Comprehension(at, "map", operand, variable, (last,))
 
     def constant(self, value: bool | int | float | str | bytes | None) -> str:
-        return self.keep(semantics.to_cel(value))
+        return self.keep(to_cel(value))
 
     def keep(self, value: Any) -> str:
         name = f"{_CONSTANT}{len(self.constants)}"

@@ -53,7 +53,7 @@ class Clause:
         return cls(
             rule=_of(str, document["rule"]),
             count=_of(int, document["count"]),
-            roles=tuple(_of(str, role) for role in document["roles"]),
+            roles=tuple(_of(str, role) for role in _of(list, document["roles"])),
             ttl=parse_duration(document["ttl"]),
             message=_of(str, document["message"]),
         )
@@ -175,7 +175,7 @@ class Ticket:
                 purpose=_of(str, document["purpose"]),
                 cost=None if cost is None else Money(cost["amount"], cost["currency"]),
                 risk=None if document["risk"] is None else _of(int, document["risk"]),
-                clauses=tuple(Clause.from_json(clause) for clause in document["clauses"]),
+                clauses=tuple(map(Clause.from_json, _of(list, document["clauses"]))),
                 created=parse_timestamp(document["created"]),
                 expires=parse_timestamp(document["expires"]),
             )
@@ -187,7 +187,7 @@ class Ticket:
             ) from error
 
 
-_T = TypeVar("_T", bool, int, str)
+_T = TypeVar("_T")
 
 
 def _of(kind: type[_T], value: object) -> _T:

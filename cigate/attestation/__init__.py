@@ -1,9 +1,9 @@
 """Who signed exactly these bytes, for us, now?
 
 In: a well-formed request whose fields nobody has vouched for, or an approval's envelope; enrolled keys; the
-time. Out: an `Attestation` that holds the request *as signed*, or an `Approval`; otherwise an `AttestationError`,
-which strangers see as `OUTWARD_CODE` whatever the cause. What always holds: one enrolled key of the right use
-signed every field; the owner named in the payload is the owner in the key's record.
+time. Out: an `Attestation` that holds the request *as signed*, or an `Approval`; otherwise an
+`AttestationError`, which strangers see as `OUTWARD_CODE` whatever the cause. What always holds: one enrolled
+key of the right use signed every field; the owner named in the payload is the owner in the key's record.
 """
 
 from __future__ import annotations

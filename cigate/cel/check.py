@@ -318,8 +318,4 @@ def _no_overload(function: str, target: Type | None, types: tuple[Type, ...]) ->
         sign = BINARY.get(function, function[0])
         return f"{sign} is not defined on {' and '.join(map(str, types))}"
     found = ", ".join(map(str, types))
-    return (
-        f"{function} is not defined on ({found})"
-        if target is None
-        else f"{function} is not defined on {target}"
-    )
+    return f"{function} is not defined on {'' if target is None else f'{target} and '}({found})"

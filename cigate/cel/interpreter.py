@@ -74,7 +74,7 @@ class Interpreter:
         try:
             context = {f"{_NAME}{name}": to_cel(facts[name]) for name in self.reads if name in facts}
             return to_python(self.runner.evaluate(context))
-        except EvaluationError:
+        except (EvaluationError, MemoryError):
             raise
         except CELEvalError as error:
             raise _told(error) from None
@@ -82,7 +82,7 @@ class Interpreter:
             raise EvaluationError(
                 "cel.too-deep", "the interpreter's stack is too short for this expression"
             ) from None
-        except Exception as error:
+        except Exception as error:  # threats B3: whatever the engine raises is a failed evaluation
             raise EvaluationError("cel.failed", f"the evaluator failed: {type(error).__name__}") from error
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -51,7 +51,7 @@ class RunSpec:
     receipt: bytes = b""
 
 
-class RunState(str, Enum):
+class RunState(StrEnum):
     WAITING = "waiting"
     """Started, held until `release`."""
     RUNNING = "running"
@@ -73,7 +73,7 @@ class Run:
         id: the pipeline's own name for the run.
         decision_id: the decision it belongs to.
         state: where it stands.
-        workflow: what it executes, as the pipeline observes it (for a local job the digest of command and action).
+        workflow: what it executes, as the pipeline observes it (for a local job its action's digest).
         commit: the hex object id that it really has.
         parameters: what it was really given.
         started: when it began.
@@ -103,7 +103,7 @@ class Run:
 class Pipeline(Protocol):
     """Where runs happen. Safe to use from many threads.
 
-    `isolation` is what it gives its runs: `sandbox`, `none`, or a vendor's word; an obligation is met only by it.
+    `isolation` is what it gives its runs: `sandbox`, `none`, or a vendor's word; only it meets an obligation.
     """
 
     @property
@@ -118,7 +118,7 @@ class Pipeline(Protocol):
         """
 
     def observe(self, decision_id: DecisionId, *, wait: timedelta = timedelta(0)) -> Run | None:
-        """What really runs under this decision, after waiting up to `wait` for it to end. None: nothing does."""
+        """What really runs under this decision, after waiting up to `wait` for its end. None: nothing."""
 
     def release(self, run: Run, lease: Lease) -> None:
         """Hand the credential to the runner of this run and to nobody else, once.

@@ -1,0 +1,240 @@
+"""A loaded policy, and what it says of facts: which rules apply, and what each comes to.
+
+`decide` is a pure function of policy and facts: it reads no clock, no network and no state, so any decision
+can be made again, explained and proved about. Nothing in here lets an exception out for what facts say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Self
+
+from attrs import field, frozen
+
+from cigate import cel
+from cigate.decision import Decision, Effect, Reason, denied
+from cigate.errors import FactsError, PolicyError
+from cigate.facts import Facts, Schema
+from cigate.policy.absence import Outcome, hides_error
+from cigate.policy.combining import (
+    Verdict,
+    combine,
+    merged_advice,
+    merged_obligations,
+    people_who_count,
+)
+from cigate.policy.compiled import CompiledRule, compile_rules
+from cigate.policy.document import Rule
+from cigate.policy.reading import read
+
+_LOG: Final = logging.getLogger("cigate")
+
+
+@frozen(eq=False)
+class PolicyEngine:
+    """A policy that is loaded, compiled once, and ready to decide from any thread.
+
+    Make one with `from_yaml` or `from_path`; then ask `decide`, or `cigate.policy.explain` why.
+    """
+
+    name: str
+    sequence: int
+    digest: str
+    text: str = field(repr=False)
+    schema: Schema = field(repr=False)
+    _compiled: tuple[CompiledRule, ...] = field(repr=False)
+    _by_action: Mapping[str, tuple[CompiledRule, ...]] = field(repr=False)
+
+    @classmethod
+    def from_yaml(cls, text: str, schema: Schema | None = None, name: str = "policy.yaml") -> Self:
+        """Load a policy from YAML or JSON text.
+
+        Args:
+            text: the document.
+            schema: the facts, and the actions with their parameters if it has any; default
+                `Schema.default()`.
+            name: what errors call the document.
+
+        Raises:
+            PolicyError: the document does not load; `where` is `NAME:LINE:COLUMN`.
+        """
+        schema = Schema.default() if schema is None else schema
+        document, source = read(text, name, actions=schema.parameters)
+        compiled = compile_rules(document, source, schema)
+        named = {action for rule in document.rules for action in rule.actions or ()}
+        by_action = {
+            action: tuple(one for one in compiled if one.rule.applies_to(action)) for action in named
+        }
+        return cls(document.name, document.sequence, document.digest, text, schema, compiled, by_action)
+
+    @classmethod
+    def from_path(cls, path: str | PathLike[str], schema: Schema | None = None) -> Self:
+        """Load a policy from a file.
+
+        Raises:
+            PolicyError: as `from_yaml`; `policy.unreadable`, or `policy.encoding` if it is not UTF-8.
+        """
+        try:
+            text = Path(path).read_bytes().decode("utf-8")
+        except OSError as error:
+            raise PolicyError(
+                "policy.unreadable", f"can't be read: {error.strerror}", where=str(path)
+            ) from error
+        except UnicodeDecodeError as error:
+            raise PolicyError("policy.encoding", "the file is not UTF-8", where=f"{path}:1:1") from error
+        return cls.from_yaml(text, schema, str(path))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules as written, in the order of the document."""
+        return tuple(one.rule for one in self._compiled)
+
+    def applicable(self, action: str) -> tuple[CompiledRule, ...]:
+        """The rules that have a say about this action."""
+        found = self._by_action.get(action)
+        return (
+            found if found is not None else tuple(one for one in self._compiled if one.rule.actions is None)
+        )
+
+    def decide(self, facts: Facts | Mapping[str, Any]) -> Decision:
+        """What the policy says of these facts.
+
+        Never raises for what facts say: a fact of a wrong type is a deny (`facts.type`), and whatever goes
+            wrong unexpectedly is one too (`policy.error`), loudly, in the log.
+
+        Args:
+            facts: a document of facts, or a nested dict that is checked against the schema first.
+        """
+        known = self.conforming(facts)
+        return known if isinstance(known, Decision) else decide(self, known)
+
+    def conforming(self, facts: Facts | Mapping[str, Any]) -> Facts | Decision:
+        """The facts, checked against the schema; or the deny that follows from one that does not fit."""
+        try:
+            return Facts.of(facts.document if isinstance(facts, Facts) else facts, self.schema)
+        except FactsError as error:
+            return denied(error.code, f"{error.where}: {error.message}", policy_digest=self.digest)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a value that breaks the check itself is no allow either
+            return self.broken(error)
+
+    def broken(self, error: Exception) -> Decision:
+        """The deny that an unexpected exception comes to."""
+        _LOG.error("policy %s failed to decide, which denies", self.name, exc_info=error)
+        message = f"the policy failed to decide: {type(error).__name__}"
+        return denied("policy.error", message, policy_digest=self.digest)
+
+
+def decide(policy: PolicyEngine, facts: Facts) -> Decision:
+    """What a policy says of facts that fit its schema. Pure: the same two always give the same decision."""
+    try:
+        return _decide(policy, facts)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the one place that turns the unexpected into a deny (threats B3)
+        return policy.broken(error)
+
+
+def obstacle(policy: PolicyEngine, facts: Facts) -> Reason | None:
+    """Why no rule needs to be asked at all, if there is such a reason."""
+    if not policy.rules:
+        return Reason("policy.empty", f"the policy {policy.name} has no rule, so nothing is allowed")
+    action = facts.get("action")
+    if not isinstance(action, str):
+        return Reason("facts.missing", "/action is not known, so no rule can apply")
+    if policy.schema.parameters is None:
+        return None
+    if action not in policy.schema.parameters:
+        return Reason("policy.unknown-action", f"there is no action {action}")
+    try:
+        _check_parameters(policy.schema, action, facts)
+    except FactsError as error:
+        return Reason(error.code, f"{error.where}: {error.message}")
+    return None
+
+
+def verdicts(policy: PolicyEngine, facts: Facts) -> tuple[Verdict, ...]:
+    """What each rule that applies to the action came to, in the order of the document."""
+    return tuple(_verdict(one, facts) for one in policy.applicable(facts.get("action") or ""))
+
+
+def _check_parameters(schema: Schema, action: str, facts: Facts) -> None:
+    """Parameters have the types of their own action: a wrong one must not look like another value."""
+    assert schema.parameters is not None
+    types = {f"parameters.{name}": kind for name, kind in schema.parameters[action].items()}
+    given = facts.get("parameters")
+    if isinstance(given, Mapping):
+        Facts.of({"parameters": given}, Schema(types))
+
+
+def _verdict(one: CompiledRule, facts: Facts) -> Verdict:
+    rule = one.rule
+    if one.program is not None:
+        found, why = _outcome(one, facts)
+        if found is not Outcome.TRUE:
+            return Verdict(one, found, why)
+    if rule.approval is not None:
+        return Verdict(one, Outcome.TRUE, people=people_who_count(rule.approval, facts))
+    if rule.throttle is None:
+        return Verdict(one, Outcome.TRUE)
+    bucket: list[str] = []
+    for path in rule.throttle.key:
+        value = facts.get(path)
+        if not isinstance(value, str):
+            return Verdict(one, Outcome.ERROR, f"{path}, which names its bucket, is not known")
+        bucket.append(value)
+    return Verdict(one, Outcome.TRUE, bucket=tuple(bucket))
+
+
+def _outcome(one: CompiledRule, facts: Facts) -> tuple[Outcome, str]:
+    assert one.program is not None
+    try:
+        value = one.program(facts.document)
+    except cel.EvaluationError as error:
+        return Outcome.ERROR, f"{error.code}: {error.message}"
+    if type(value) is not bool:  # threats B1: a number or a text is not an answer
+        return Outcome.ERROR, f"it gave {type(value).__name__}, not a bool"
+    # Where a rule that is true for want of a fact holds back less than an error, or a false allow rule
+    # does, the absent fact must not have hidden an error.
+    lenient = value is False if one.rule.effect is Effect.ALLOW else value is True
+    if one.tests is not None and lenient and hides_error(one.tests, facts):
+        return Outcome.ERROR, "an absent fact that it tests for hides that another one is missing"
+    return (Outcome.TRUE if value else Outcome.FALSE), ""
+
+
+def _decide(policy: PolicyEngine, facts: Facts) -> Decision:
+    blocked = obstacle(policy, facts)
+    if blocked is not None:
+        return Decision(
+            Effect.DENY,
+            blocked.code,
+            policy.digest,
+            reasons=(blocked,),
+            explain=partial(_explain, policy, facts),
+        )
+    found = verdicts(policy, facts)
+    true = [verdict.rule for verdict in found if verdict.outcome is Outcome.TRUE]
+    answer = combine(found, facts)
+    return Decision(
+        answer.effect,
+        answer.code,
+        policy.digest,
+        rules=tuple(rule.name for rule in true),
+        reasons=answer.reasons,
+        wants=answer.wants,
+        takes=answer.takes,
+        obligations=merged_obligations(rule.obligations for rule in true),
+        advice=merged_advice(rule.advice for rule in true),
+        explain=partial(_explain, policy, facts),
+    )
+
+
+def _explain(policy: PolicyEngine, facts: Facts) -> str:
+    from cigate.policy.explain import explain  # explains what is decided here, so it stands above
+
+    return explain(policy, facts).to_text()

@@ -1,0 +1,96 @@
+"""Equality with an open fact: another type than the compared one is an error, not a difference.
+
+CEL says that `"no" == false` is false. For a fact of an open map (posture, history, parameters without a
+schema) whose type nobody checked that is the wrong answer here: `device.posture.compliant == false` would
+stop denying once a provider sends `"false"`. Doubt means no, so such a comparison is guarded by a
+comparison of types, with an error in the other case. An ordering needs no guard: CEL has it between like
+types only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import evolve
+
+from cigate import cel
+from cigate.cel.syntax import IN, OR, TERNARY, Call, Comprehension, ListOf, Literal, Node, render_readable
+from cigate.cel.types import BOOL, DYN, INT, STRING
+from cigate.policy.rewriting import rebuilt
+
+_EQUALITIES: Final = ("_==_", "_!=_")
+_SAMPLES: Final[Mapping[cel.Type, Node]] = {
+    STRING: Literal(0, ""),
+    INT: Literal(0, 0),
+    BOOL: Literal(0, False),
+}
+
+
+def guarded(node: Node, declarations: cel.Declarations) -> Node:
+    """The expression with each comparison of an open fact guarded; it fits `declarations` already."""
+    if isinstance(node, Comprehension):
+        inside = _inside(node, declarations)
+        return evolve(
+            node,
+            operand=guarded(node.operand, declarations),
+            arguments=tuple(guarded(argument, inside) for argument in node.arguments),
+        )
+    found = rebuilt(node, lambda part: guarded(part, declarations))
+    return _guarded_call(found, declarations) if isinstance(found, Call) else found
+
+
+def _guarded_call(call: Call, declarations: cel.Declarations) -> Node:
+    if call.target is not None or call.function not in (*_EQUALITIES, IN):
+        return call
+    left, right = call.arguments
+    if call.function == IN:
+        if _type(left, declarations) != DYN:
+            return call
+        likes = _item_samples(right, declarations)
+        return call if likes is None else _guard(call, left, likes)
+    if Literal(0, None) in (left, right) or DYN not in (
+        _type(left, declarations),
+        _type(right, declarations),
+    ):
+        return call
+    return _guard(call, left, (right,))
+
+
+def _item_samples(container: Node, declarations: cel.Declarations) -> tuple[Node, ...] | None:
+    """A value of each type that the list has; None where nobody can tell."""
+    if isinstance(container, ListOf):
+        samples = {_type(item, declarations): item for item in reversed(container.items)}
+        # Items whose types are known only at evaluation each speak for themselves.
+        return container.items if DYN in samples else tuple(samples.values())
+    kind = _type(container, declarations)
+    sample = _SAMPLES.get(kind.arguments[0]) if kind.name == "list" else None
+    return None if sample is None else (sample,)
+
+
+def _guard(call: Call, fact: Node, likes: tuple[Node, ...]) -> Node:
+    if not likes:
+        return call
+    at = call.at
+
+    def type_of(node: Node) -> Node:
+        return Call(at, "type", None, (node,))
+
+    alike: Node | None = None
+    for like in likes:
+        same = Call(at, "_==_", None, (type_of(fact), type_of(like)))
+        alike = same if alike is None else Call(at, OR, None, (alike, same))
+    assert alike is not None
+    # Converting a text that is no bool is an error in any evaluator, and this one says what was wrong.
+    wrong = Call(at, "bool", None, (Literal(at, f"two types in {render_readable(call)[:200]}"),))
+    return Call(at, TERNARY, None, (alike, call, wrong))
+
+
+def _type(node: Node, declarations: cel.Declarations) -> cel.Type:
+    return cel.check(node, declarations)
+
+
+def _inside(node: Comprehension, declarations: cel.Declarations) -> cel.Declarations:
+    operand = _type(node.operand, declarations)
+    item = STRING if operand.is_record else operand.arguments[0] if operand.arguments else DYN
+    return cel.Declarations.of({**dict(declarations.names.fields or ()), node.variable: item})

@@ -1,0 +1,57 @@
+"""The final decision, once the controls have said whether what it names could be taken."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from attrs import evolve
+
+from cigate.decision import Decision, Effect, Quorum, Reason, Reservation, Take, Taken, Token
+from cigate.wire.times import seconds
+
+_REFUSED: Final[dict[type[Take], tuple[Effect, str, str]]] = {
+    Quorum: (Effect.DENY, "approval.spent", "the approvals were used already"),
+    Reservation: (Effect.DENY, "budget.exhausted", "the budget has not that much left"),
+    Token: (Effect.THROTTLE, "throttle.empty", "the bucket is empty"),
+}
+
+
+def settle(decision: Decision, taken: Taken) -> Decision:
+    """What a decision comes to. Pure: replay needs the decision and what was taken, and no state.
+
+    A decision that is not an allow asked for nothing and comes back unchanged. With all of it taken an
+    allow holds.
+    Controls take all or nothing: what is refused decides, a quorum or the budget as a deny, a token as a
+    throttle.
+
+    Args:
+        decision: what `decide` gave.
+        taken: what the controls answered about its `takes`.
+    """
+    if decision.effect is not Effect.ALLOW:
+        return decision
+    if taken.refused is None:
+        return evolve(
+            decision, takes=(), explain=partial(_told, decision, "All that it names was taken: allowed.")
+        )
+    effect, code, words = _REFUSED[type(taken.refused)]
+    message = taken.message or words
+    rule = "" if isinstance(taken.refused, Reservation) else taken.refused.rule
+    retry = taken.retry_after if effect is Effect.THROTTLE else None
+    wait = f" A token is there in {seconds(retry)}." if retry is not None else ""
+    return evolve(
+        decision,
+        effect=effect,
+        code=code,
+        reasons=(Reason(code, message, rule), *decision.reasons),
+        takes=(),
+        retry_after=retry,
+        explain=partial(
+            _told, decision, f"It could not be taken: {message} ({code}), so the answer is {effect}.{wait}"
+        ),
+    )
+
+
+def _told(decision: Decision, outcome: str) -> str:
+    return f"{decision.explain()}\n{outcome}"

@@ -6,7 +6,19 @@ and it is acknowledged only when it is durable. Engines are modules named for th
 finds one by the URI of the configuration, and loads no other.
 """
 
-from cigate.stores.opening import Engine, create_store, open_store
-from cigate.stores.store import Change, Key, LockMode, Put, Rows, Store
+from cigate.stores.opening import Engine, OpenStore, create_store, open_store
+from cigate.stores.store import CREATED, Change, Key, LockMode, Put, Rows, Store
 
-__all__ = ["Change", "Engine", "Key", "LockMode", "Put", "Rows", "Store", "create_store", "open_store"]
+__all__ = [
+    "CREATED",
+    "Change",
+    "Engine",
+    "Key",
+    "LockMode",
+    "OpenStore",
+    "Put",
+    "Rows",
+    "Store",
+    "create_store",
+    "open_store",
+]

@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 from attrs import define, field
 
 from cigate.errors import ConfigError, StoreUnavailable
-from cigate.stores.store import Change, Key, LockMode, Put, Rows
+from cigate.stores.store import CREATED, Change, Key, LockMode, Put, Rows
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class _Named:
 class MemoryStore:
     """Transactions over rows in a dict: all that a store promises, but for durability and other processes."""
 
-    _rows: dict[Key, Put] = field(factory=dict, init=False, repr=False)
+    _rows: dict[Key, Put] = field(factory=lambda: {CREATED: Put(b"{}")}, init=False, repr=False)
     _names: dict[str, _Named] = field(factory=dict, init=False, repr=False)
     _guard: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
     _turn: threading.Condition = field(factory=threading.Condition, init=False, repr=False)
@@ -113,6 +113,17 @@ class MemoryStore:
                 if named == _Named():
                     self._names.pop(name, None)
                 self._turn.notify_all()
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Memory has no copies.
+
+        Raises:
+            StoreUnavailable: `store.no-backup`.
+        """
+        raise StoreUnavailable("store.no-backup", f"a store in memory can't be copied to {os.fspath(path)}")
+
+    def close(self) -> None:
+        """There is nothing to close: the rows go with the object."""
 
     def _enter(self, named: _Named, mode: LockMode, until: float) -> bool:
         if mode is LockMode.SHARED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
@@ -12,10 +13,24 @@ from cigate.stores.store import Store
 _GROUP = "cigate.stores"
 
 
+class OpenStore(Store, Protocol):
+    """A store as its owner has it: it can be copied and closed."""
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a consistent copy, as of now, to a new file.
+
+        Raises:
+            StoreUnavailable: `store.exists`, or it can't be copied.
+        """
+
+    def close(self) -> None:
+        """Let go of what it holds outside; operations afterwards may be refused."""
+
+
 class Engine(Protocol):
     """What an entry point of the group `cigate.stores` names: its name is the URI's scheme."""
 
-    def from_uri(self, rest: str, *, folder: Path) -> Store:
+    def from_uri(self, rest: str, *, folder: Path) -> OpenStore:
         """Open what follows the scheme's colon; `folder` is the configuration's.
 
         Raises:
@@ -23,7 +38,7 @@ class Engine(Protocol):
             ConfigError: the URI makes no sense.
         """
 
-    def create_from_uri(self, rest: str, *, folder: Path) -> Store:
+    def create_from_uri(self, rest: str, *, folder: Path) -> OpenStore:
         """Make it, new and empty.
 
         Raises:
@@ -32,7 +47,7 @@ class Engine(Protocol):
         """
 
 
-def open_store(uri: str, *, folder: Path) -> Store:
+def open_store(uri: str, *, folder: Path) -> OpenStore:
     """The store that a configuration in `folder` names.
 
     Raises:
@@ -43,7 +58,7 @@ def open_store(uri: str, *, folder: Path) -> Store:
     return engine.from_uri(rest, folder=folder)
 
 
-def create_store(uri: str, *, folder: Path) -> Store:
+def create_store(uri: str, *, folder: Path) -> OpenStore:
     """The same, made new and empty.
 
     Raises:

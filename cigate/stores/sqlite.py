@@ -27,7 +27,7 @@ from urllib.parse import quote
 from cigate.errors import StoreUnavailable, StoreUncertain
 from cigate.stores.forks import GATE
 from cigate.stores.locks import FileLocks
-from cigate.stores.store import Change, Key, LockMode, Put, Rows
+from cigate.stores.store import CREATED, Change, Key, LockMode, Put, Rows
 
 T = TypeVar("T")
 
@@ -118,11 +118,15 @@ class SQLiteStore:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(_TABLE)
                 connection.execute(_INDEX)
+                connection.execute(_REPLACE, (*CREATED, b"{}", None))
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
                 connection.execute("COMMIT")
-            finally:
+            except BaseException:
                 connection.close()
+                file.unlink()
+                raise
+            connection.close()
         _sync_folder(file.parent)
         return cls(path, timeout=timeout)
 
@@ -135,6 +139,11 @@ class SQLiteStore:
     def create_from_uri(cls, rest: str, *, folder: Path) -> Self:
         """Make what a `sqlite:` URI names."""
         return cls.create(folder / rest)
+
+    @property
+    def path(self) -> Path:
+        """Where the database file is."""
+        return self._path
 
     def read(self, keys: Collection[Key]) -> Rows:
         """See `Store.read`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -37,6 +37,11 @@ def _bytes_or_none(_: object, __: object, value: bytes | None) -> None:
 def _aware_or_none(_: object, __: object, value: datetime | None) -> None:
     if value is not None and value.tzinfo is None:
         raise TypeError("a row expires at an aware datetime, or never (None)")
+
+
+CREATED: Final = Key("store", "created")
+"""The row that a new store is born with; whoever founds something on it deletes it. A store without it that
+holds nothing else has lost what it held."""
 
 
 @frozen

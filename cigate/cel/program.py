@@ -143,12 +143,16 @@ def _compiled(source: str, declarations: Declarations | None) -> Program:
 
 @cached(LRUCache(maxsize=4 * _KEPT), lock=threading.Lock())
 def _interpreter(node: Node, declared: bool) -> Interpreter:
-    from cigate.cel.interpreter import interpreter  # costs a parser generator, so only once it is wanted
-
     try:
+        from cigate.cel.interpreter import interpreter  # costs a parser generator, so only once it is wanted
+
         return interpreter(node, declared=declared)
+    except MemoryError:
+        raise
     except RecursionError:
         raise EvaluationError("cel.too-deep", "the stack is too short for this expression") from None
+    except Exception as error:
+        raise EvaluationError("cel.failed", f"the evaluator does not load: {error}") from error
 
 
 def _observe(part: Node, interpreter: Interpreter, facts: Mapping[str, Any]) -> Observed:

@@ -195,6 +195,13 @@ def test_whatever_the_engine_raises_is_an_evaluation_error() -> None:
     assert caught.value.code == "cel.failed"
 
 
+def test_an_evaluator_that_does_not_load_is_an_evaluation_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cigate.cel.interpreter", None)
+    with pytest.raises(EvaluationError) as caught:
+        cel.compile("x == 'nothing else says this'")({"x": 1})
+    assert caught.value.code == "cel.failed"
+
+
 @pytest.mark.parametrize("passing", [MemoryError, KeyboardInterrupt])
 def test_what_no_program_may_swallow_passes(passing: type[BaseException]) -> None:
     class Broken(datetime):

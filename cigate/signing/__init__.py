@@ -13,7 +13,7 @@ from cigate.signing.keys import KeyId, KeyRecord, Keyring, KeyUse, is_key_id
 from cigate.signing.material import Algorithm, SignatureEncoding
 from cigate.signing.note import NoteSigner, verify_note
 from cigate.signing.signature import verify_signature
-from cigate.signing.signer import APPROVAL_TYPE, REQUEST_TYPE, Signer, write_key_pair
+from cigate.signing.signer import APPROVAL_TYPE, REQUEST_TYPE, Signer, load_private_key, write_key_pair
 
 __all__ = [
     "APPROVAL_TYPE",
@@ -29,6 +29,7 @@ __all__ = [
     "SignatureEncoding",
     "Signer",
     "is_key_id",
+    "load_private_key",
     "pae",
     "verify_note",
     "verify_signature",

@@ -134,6 +134,16 @@ def test_every_honest_ed25519_key_is_sound(seed):
     assert edwards.flaw(public) == ""
 
 
+def test_a_point_of_another_length_or_off_the_curve_has_a_flaw():
+    assert edwards.flaw(bytes(31)) == edwards.flaw(bytes(33)) == "it is not 32 bytes long"
+    assert "curve" in edwards.flaw(b"\x02" + bytes(31))
+
+
+def test_an_unknown_curve_is_refused():
+    unknown = spki(P256).replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d03017f"))
+    refused("key.algorithm", unknown, **OWNER)
+
+
 def test_a_p256_point_off_the_curve_is_refused():
     der = bytearray(spki(P256))
     der[-1] ^= 1
@@ -272,6 +282,7 @@ def test_a_keyring_is_a_frozen_mapping_by_id():
     assert dict(wider) == {"laptop-1": first, "laptop-2": second}
     assert dict(ring) == {"laptop-1": first}
     assert ring.get("laptop-2") is None
+    assert (len(ring), len(wider)) == (1, 2)
     with pytest.raises(TypeError):
         wider.records["laptop-3"] = first
     with pytest.raises(ConfigError):

@@ -181,6 +181,13 @@ def test_a_dangling_link_is_not_followed_when_a_key_is_made(tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_signature_is_issued_now():
+    by = Signer.generate(key_id="laptop-1", audience="https://ci.example.com")
+    before = int(datetime.now(UTC).timestamp())
+    _, inner = opened(Request.parse(by.sign(ASKED)).attestation, by)
+    assert before <= inner["iat"] <= datetime.now(UTC).timestamp()
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o620, 0o602, 0o601, 0o644, 0o660, 0o777])
 def test_a_key_file_that_others_may_use_is_refused(tmp_path, mode):
     path = tmp_path / "agent.pem"

@@ -2,14 +2,15 @@
 
 `Schema` says which facts exist and of what type; `Facts` is a document that fits it, deeply frozen.
 A fact that is not known is absent, never a default. Times and durations may be written as RFC 3339
-and `10m` strings and are kept as aware UTC datetimes and timedeltas; there are no floats.
+and `10m` strings and are kept as aware UTC datetimes and timedeltas; there are no floats. In an open map a
+string is a string: there a time is written `{"timestamp": "…"}` and a duration `{"duration": "600s"}`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -22,8 +23,10 @@ Value = Any
 """A fact's value: bool, int, str, aware datetime, timedelta, a tuple of values, or a mapping of values."""
 
 BIGGEST_INTEGER: Final = 2**53 - 1
+LONGEST_DURATION: Final = timedelta(seconds=99_999_999_999)
 
-class FactType(str, Enum):
+
+class FactType(StrEnum):
     """The type of one fact, in CEL's words."""
 
     BOOL = "bool"
@@ -33,9 +36,13 @@ class FactType(str, Enum):
     DURATION = "duration"
     STRINGS = "list(string)"
     SCALARS = "map(string, dyn)"
-    """An open map of scalars (posture, history, runner, parameters without a schema): its members are dynamic."""
+    """An open map of scalars (posture, history, runner, parameters without a schema): members are dynamic."""
     APPROVALS = "list(approval)"
     """A list of maps: `user` string, `roles` list(string), `at` timestamp."""
+
+
+def _frozen_types(given: Mapping[str, FactType]) -> Mapping[str, FactType]:
+    return MappingProxyType(dict(given))
 
 
 @frozen
@@ -43,13 +50,18 @@ class Schema:
     """Which facts exist, and of what type.
 
     Args:
-        fields: dotted path to type, `{"agent.managed": FactType.BOOL}`. A path below an open map is not listed.
+        fields: dotted path to type, `{"agent.managed": FactType.BOOL}`. Nothing below an open map is listed.
         parameters: for each action that exists, its parameters' types. None: `parameters.*` is dynamic and
             action names are unchecked.
     """
 
-    fields: Mapping[str, FactType] = field(converter=lambda given: MappingProxyType(dict(given)))
+    fields: Mapping[str, FactType] = field(converter=_frozen_types)
     parameters: Mapping[str, Mapping[str, FactType]] | None = None
+    _groups: frozenset[str] = field(init=False, eq=False, repr=False)
+
+    @_groups.default
+    def _find_groups(self) -> frozenset[str]:
+        return frozenset(path[:at] for path in self.fields for at in range(len(path)) if path[at] == ".")
 
     @classmethod
     def default(cls) -> Schema:
@@ -58,15 +70,16 @@ class Schema:
 
     def with_actions(self, parameters: Mapping[str, Mapping[str, FactType]]) -> Schema:
         """The same facts where `parameters` is typed by each action's own schema, and actions are known."""
-        return evolve(self, parameters=MappingProxyType({name: MappingProxyType(dict(types)) for name, types in parameters.items()}))
+        known = {name: _frozen_types(types) for name, types in parameters.items()}
+        return evolve(self, parameters=MappingProxyType(known))
 
     def type_of(self, path: str) -> FactType | None:
         """The type of the fact at a dotted path; None for a group (`agent`) and for what does not exist."""
         return self.fields.get(path)
 
     def groups(self) -> frozenset[str]:
-        """Every path that has facts below it: `agent`, `cost` …"""
-        return frozenset(path[:at] for path in self.fields for at in range(len(path)) if path[at] == ".")
+        """Every path that has facts below it: `agent`, `cost` and the like."""
+        return self._groups
 
 
 @frozen
@@ -120,15 +133,21 @@ class Facts:
         if head not in self.document:
             return self
         if not rest:
-            return Facts(MappingProxyType({name: value for name, value in self.document.items() if name != head}))
+            return Facts(
+                MappingProxyType({name: value for name, value in self.document.items() if name != head})
+            )
         below = self.document[head]
         if not isinstance(below, Mapping):
             return self
         return Facts(MappingProxyType({**self.document, head: Facts(below).without(rest).document}))
 
-    def to_json(self) -> dict[str, Any]:
-        """The document with times as RFC 3339 and durations as `600s`; `Facts.of` reads it back unchanged."""
-        plain = _plain(self.document)
+    def to_json(self, schema: Schema | None = None) -> dict[str, Any]:
+        """The document with times as RFC 3339 and durations as `600s`; `Facts.of` reads it back unchanged.
+
+        Where the schema does not say that a value is a time or a duration, it is written as a map that does:
+        else a rule that compared a time when it decided would find a string when it is replayed.
+        """
+        plain = _plain(self.document, "", schema or Schema.default())
         assert isinstance(plain, dict)
         return plain
 
@@ -155,43 +174,71 @@ def _conform_value(value: object, wanted: FactType, path: str) -> Value:
         case FactType.INT if type(value) is int:
             return _bounded(value, path)
         case FactType.STRING if isinstance(value, str):
-            return value
+            return _text(value, path)
         case FactType.TIMESTAMP if isinstance(value, datetime | str):
             return _time(value, path)
         case FactType.DURATION if isinstance(value, timedelta | str):
             return _duration(value, path)
-        case FactType.STRINGS if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-            return tuple(value)
+        case FactType.TIMESTAMP | FactType.DURATION if isinstance(value, Mapping):
+            found = _scalar(value, path)
+            if isinstance(found, datetime if wanted is FactType.TIMESTAMP else timedelta):
+                return found
+        case FactType.STRINGS if isinstance(value, list | tuple):
+            if all(isinstance(item, str) for item in value):
+                return tuple(_text(item, f"{path}.{at}") for at, item in enumerate(value))
         case FactType.SCALARS if isinstance(value, Mapping):
-            return MappingProxyType({_name(name, path): _scalar(item, f"{path}.{name}") for name, item in value.items()})
+            members = {_name(name, path): _scalar(item, f"{path}.{name}") for name, item in value.items()}
+            return MappingProxyType(members)
         case FactType.APPROVALS if isinstance(value, list | tuple):
             return tuple(_approval(item, f"{path}.{at}") for at, item in enumerate(value))
     raise _wrong(path, wanted.value, value)
 
 
+_APPROVAL: Final = {"user": FactType.STRING, "roles": FactType.STRINGS, "at": FactType.TIMESTAMP}
+
+
 def _approval(value: object, path: str) -> Mapping[str, Value]:
-    types = {"user": FactType.STRING, "roles": FactType.STRINGS, "at": FactType.TIMESTAMP}
     if not isinstance(value, Mapping) or "user" not in value:
         raise _wrong(path, "a map with a user", value)
     return MappingProxyType(
-        {name: _conform_value(value[name], kind, f"{path}.{name}") for name, kind in types.items() if name in value}
+        {
+            name: _conform_value(value[name], kind, f"{path}.{name}")
+            for name, kind in _APPROVAL.items()
+            if name in value
+        }
     )
 
 
 def _scalar(value: object, path: str) -> Value:
-    if isinstance(value, bool | str | timedelta):
+    if isinstance(value, bool):
         return value
+    if isinstance(value, timedelta):
+        return _duration(value, path)
+    if isinstance(value, str):
+        return _text(value, path)
     if type(value) is int:
         return _bounded(value, path)
     if isinstance(value, datetime):
         return _time(value, path)
+    if isinstance(value, Mapping) and len(value) == 1:
+        [(kind, text)] = value.items()
+        if kind == "timestamp" and isinstance(text, str):
+            return _time(text, path)
+        if kind == "duration" and isinstance(text, str):
+            return _duration(text, path)
     raise _wrong(path, "a scalar (bool, int, string, timestamp, duration)", value)
 
 
 def _name(name: object, path: str) -> str:
     if not isinstance(name, str):
         raise _wrong(path, "a map whose names are strings", name)
-    return name
+    return _text(name, path)
+
+
+def _text(value: str, path: str) -> str:
+    if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        raise FactsError("facts.type", "half of a surrogate pair is no text", where=_pointer(path))
+    return value
 
 
 def _bounded(value: int, path: str) -> int:
@@ -203,8 +250,14 @@ def _bounded(value: int, path: str) -> int:
 def _time(value: datetime | str, path: str) -> datetime:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise FactsError("facts.type", "a datetime must be aware (give it tzinfo=UTC)", where=_pointer(path))
-        return value.astimezone(UTC)
+            raise FactsError(
+                "facts.type", "a datetime must be aware (give it tzinfo=UTC)", where=_pointer(path)
+            )
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            message = "a datetime must lie in the years 1 to 9999 in UTC"
+            raise FactsError("facts.range", message, where=_pointer(path)) from None
     try:
         return parse_timestamp(value)
     except ValueError as error:
@@ -212,12 +265,16 @@ def _time(value: datetime | str, path: str) -> datetime:
 
 
 def _duration(value: timedelta | str, path: str) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise FactsError("facts.type", str(error), where=_pointer(path)) from None
+    if isinstance(value, str):
+        # an age is below zero while a signer's clock is ahead of ours
+        sign, text = (-1, value[1:]) if value.startswith("-") else (1, value)
+        try:
+            value = sign * parse_duration(text)
+        except ValueError as error:
+            raise FactsError("facts.type", str(error), where=_pointer(path)) from None
+    if abs(value) > LONGEST_DURATION:
+        raise FactsError("facts.range", "a duration must be within ±99999999999s", where=_pointer(path))
+    return value
 
 
 def _wrong(path: str, wanted: str, value: object) -> FactsError:
@@ -236,16 +293,23 @@ def _freeze(value: Any) -> Value:
     return value
 
 
-def _plain(value: Value) -> Any:
+def _plain(value: Value, path: str, schema: Schema) -> Any:
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
+        prefix = f"{path}." if path else ""
+        return {name: _plain(item, f"{prefix}{name}", schema) for name, item in value.items()}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, path, schema) for item in value]
+    typed = schema.type_of(path) or _type_in_approvals(path, schema)
     if isinstance(value, datetime):
-        return timestamp(value)
+        return timestamp(value) if typed is FactType.TIMESTAMP else {"timestamp": timestamp(value)}
     if isinstance(value, timedelta):
-        return seconds(value)
+        return seconds(value) if typed is FactType.DURATION else {"duration": seconds(value)}
     return value
+
+
+def _type_in_approvals(path: str, schema: Schema) -> FactType | None:
+    parent, _, name = path.rpartition(".")
+    return _APPROVAL.get(name) if schema.type_of(parent) is FactType.APPROVALS else None
 
 
 _DEFAULT = Schema(

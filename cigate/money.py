@@ -6,22 +6,26 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Final
 
 from attrs import field, frozen
 from typing_extensions import override
 
 from cigate.errors import ConfigError
 
-MOST_MINOR_UNITS = 2**53 - 1
+MOST_MINOR_UNITS: Final = 2**53 - 1
 _CURRENCY = re.compile(r"[A-Z]{3}")
+# ISO 4217: the minor unit is a hundredth, but in these
+_WHOLE: Final = re.compile("BIF|CLP|DJF|GNF|ISK|JPY|KMF|KRW|PYG|RWF|UGX|UYI|VND|VUV|XAF|XOF|XPF")
+_THOUSANDTHS: Final = re.compile("BHD|IQD|JOD|KWD|LYD|OMR|TND")
 
 
-def _amount(_: object, __: object, value: object) -> None:
+def _amount(_: object, __: object, value: Any) -> None:
     if type(value) is not int or not 0 <= value <= MOST_MINOR_UNITS:
         raise ConfigError("money.amount", f"{value!r} is not a whole number of minor units from 0 to 2^53-1")
 
 
-def _code(_: object, __: object, value: object) -> None:
+def _code(_: object, __: object, value: Any) -> None:
     if not isinstance(value, str) or _CURRENCY.fullmatch(value) is None:
         raise ConfigError("money.currency", f"{value!r} is not an ISO 4217 code such as EUR")
 
@@ -48,4 +52,8 @@ class Money:
 
     @override
     def __str__(self) -> str:
-        return f"{self.minor // 100}.{self.minor % 100:02d} {self.currency}"
+        if _WHOLE.fullmatch(self.currency):
+            return f"{self.minor} {self.currency}"
+        decimals = 3 if _THOUSANDTHS.fullmatch(self.currency) else 2
+        whole, rest = divmod(self.minor, 10**decimals)
+        return f"{whole}.{rest:0{decimals}d} {self.currency}"

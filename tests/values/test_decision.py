@@ -1,0 +1,115 @@
+"""Decisions: an answer that is never mistaken for true."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from cigate.decision import (
+    Decision,
+    Effect,
+    Obligations,
+    Quorum,
+    Reason,
+    Reservation,
+    Take,
+    Taken,
+    Token,
+    Want,
+    denied,
+)
+
+TOKEN = Token("rule", ("agent-1",), 10, timedelta(hours=1))
+QUORUM = Quorum("rule", 2, ("sre",), ("alice", "bob"))
+BUDGET = Reservation(20, "EUR")
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+def test_a_decision_has_no_truth_value(effect: Effect) -> None:
+    with pytest.raises(TypeError, match=r"decision\.allowed"):
+        bool(Decision(effect, "code", "sha256:00"))
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+@pytest.mark.parametrize("takes", [(), (TOKEN,), (QUORUM,), (BUDGET,), (TOKEN, QUORUM, BUDGET)])
+def test_only_an_allow_with_nothing_left_to_take_is_allowed(effect: Effect, takes: tuple[Take, ...]) -> None:
+    decision = Decision(effect, "code", "sha256:00", takes=takes)
+    assert decision.allowed is (effect is Effect.ALLOW and takes == ())
+
+
+def test_a_later_refusal_comes_first_and_takes_nothing() -> None:
+    allow = Decision(
+        Effect.ALLOW,
+        "policy.allowed",
+        "sha256:00",
+        rules=("opens",),
+        reasons=(Reason("policy.allowed", "it opens", "opens"),),
+        wants=(Want("rule", 1, (), timedelta(minutes=5)),),
+        takes=(BUDGET,),
+        retry_after=timedelta(seconds=1),
+    )
+    deny = allow.refused("stop.halted", "halted")
+    assert (deny.effect, deny.code, deny.takes, deny.wants, deny.retry_after) == (
+        Effect.DENY,
+        "stop.halted",
+        (),
+        (),
+        None,
+    )
+    assert [reason.code for reason in deny.reasons] == ["stop.halted", "policy.allowed"]
+    assert deny.rules == allow.rules
+    assert not deny.allowed
+
+
+def test_a_deny_that_no_rule_gave_says_why() -> None:
+    deny = denied("facts.type", "a fact has the wrong type")
+    assert deny.effect is Effect.DENY
+    assert deny.reasons == (Reason("facts.type", "a fact has the wrong type"),)
+
+
+def test_a_decision_is_json_that_names_all_it_wants_and_takes() -> None:
+    decision = Decision(
+        Effect.THROTTLE,
+        "throttle.empty",
+        "sha256:00",
+        rules=["b", "a"],  # type: ignore[arg-type]  # any sequence is kept as a tuple
+        reasons=(Reason("throttle.empty", "wait"),),
+        takes=(TOKEN, QUORUM, BUDGET),
+        obligations=Obligations(timedelta(minutes=5), "sandbox"),
+        advice={"notify": ("sre",)},
+        retry_after=timedelta(seconds=90),
+    )
+    assert json.loads(json.dumps(decision.to_json())) == {
+        "effect": "throttle",
+        "code": "throttle.empty",
+        "rules": ["b", "a"],
+        "reasons": [{"code": "throttle.empty", "message": "wait"}],
+        "wants": [],
+        "takes": [
+            {"kind": "token", "rule": "rule", "bucket": ["agent-1"], "limit": 10, "per": "3600s"},
+            {"kind": "quorum", "rule": "rule", "count": 2, "roles": ["sre"], "people": ["alice", "bob"]},
+            {"kind": "budget", "amount": 20, "currency": "EUR"},
+        ],
+        "obligations": {"ttl_max": "300s", "isolation": "sandbox"},
+        "advice": {"notify": ["sre"]},
+        "policy_digest": "sha256:00",
+        "retry_after": "90s",
+    }
+
+
+def test_what_was_taken_is_all_or_says_what_was_refused() -> None:
+    assert Taken().to_json() == {"all": True}
+    refused = Taken(refused=TOKEN, code="throttle.empty", message="empty", retry_after=timedelta(seconds=2))
+    assert refused.to_json() == {
+        "all": False,
+        "refused": TOKEN.to_json(),
+        "code": "throttle.empty",
+        "message": "empty",
+        "retry_after": "2s",
+    }
+
+
+def test_an_effect_prints_as_its_word() -> None:
+    assert [str(effect) for effect in Effect] == ["deny", "require_approval", "throttle", "allow"]

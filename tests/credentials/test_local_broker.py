@@ -6,6 +6,7 @@ import base64
 import gc
 import json
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -361,6 +362,7 @@ class TestTakingBack:
 
 
 class TestProcesses:
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     def test_a_child_forked_while_threads_issue_works_on(self) -> None:
         broker = LocalBroker.generate(PROFILES)
         stop = threading.Event()
@@ -378,9 +380,14 @@ class TestProcesses:
             for attempt in range(5):
                 child = os.fork()
                 if child == 0:
-                    lease = broker.issue(grant(f"child-{attempt}"), until=datetime.now(UTC) + TEN_MINUTES)
-                    good = broker.introspect(token_of(lease), audience=lease.tag)["jti"] == lease.id
-                    os._exit(0 if good else 1)
+                    signal.alarm(20)  # a child that hangs must fail this test, not hang it
+                    code = 1
+                    try:
+                        lease = broker.issue(grant(f"child-{attempt}"), until=datetime.now(UTC) + TEN_MINUTES)
+                        claims = broker.introspect(token_of(lease), audience=lease.tag)
+                        code = 0 if claims["jti"] == lease.id else 1
+                    finally:
+                        os._exit(code)
                 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         finally:
             stop.set()

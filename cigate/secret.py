@@ -83,15 +83,17 @@ class Secret:
             descriptor = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             raise ConfigError("secret.missing", f"the secret file {where} can't be read: {error}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
+        try:
+            found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_OCTETS:
                 raise ConfigError(
                     "secret.file", f"{where} is no regular file of at most {_MOST_OCTETS} bytes"
                 )
             if found.st_mode & _OTHERS_MAY_WRITE:
                 raise ConfigError("secret.file", f"others may write {where}", fix=f"chmod go-w {where}")
-            return cls(file.read(_MOST_OCTETS).removesuffix(b"\n").removesuffix(b"\r"))
+            return cls(os.read(descriptor, _MOST_OCTETS).removesuffix(b"\n").removesuffix(b"\r"))
+        finally:
+            os.close(descriptor)
 
     def reveal_to(self, write: Callable[[bytes], T]) -> T:
         """Call the channel's writer with the value, and give back what it returns.
@@ -199,6 +201,7 @@ def _spelt(value: bytes) -> Iterator[bytes]:
         yield quoted.encode()
         yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quoted).encode()
     text = value.decode("utf-8", "replace")
+    yield text[::-1].encode()
     yield json.dumps(text)[1:-1].encode()
     yield json.dumps(text, ensure_ascii=False)[1:-1].encode()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

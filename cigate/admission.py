@@ -11,7 +11,7 @@ import base64
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from attrs import field, frozen
 
@@ -22,7 +22,6 @@ from cigate.controls import (
     Fence,
     HeldTicket,
     Verdict,
-    ask_digest,
     ask_keys,
     history_keys,
     nonce_keys,
@@ -32,6 +31,8 @@ from cigate.controls import (
     spend_nonce,
     take,
     take_keys,
+    ticket_keys,
+    void_tickets,
 )
 from cigate.decision import Decision, DecisionId, Effect, TicketId
 from cigate.effects import Intent
@@ -114,7 +115,11 @@ def admit(
     fresh = asked.ticket is None
     request, key = asked.attestation.request, asked.attestation.key
     redeemed = TicketId(asked.ticket.ticket.id) if asked.ticket is not None else None
-    asking = new_ticket(asked, decision, facts, audience) if decision.effect is Effect.REQUIRE_APPROVAL and fresh else None
+    asking = (
+        new_ticket(asked, decision, facts, audience)
+        if decision.effect is Effect.REQUIRE_APPROVAL and fresh
+        else None
+    )
     salt, ticket_salt = secrets.token_bytes(16), secrets.token_bytes(16)
 
     def work(rows: Rows) -> Step[tuple[Decision, Ticket | None]]:
@@ -123,7 +128,11 @@ def admit(
         puts: dict[Key, Put] = {}
         if fresh:
             expires = asked.attestation.expires + skew
-            puts.update(spend_nonce(rows, key.thumbprint, asked.attestation.signed.jti, expires=expires, now=asked.now))
+            puts.update(
+                spend_nonce(
+                    rows, key.thumbprint, asked.attestation.signed.jti, expires=expires, now=asked.now
+                )
+            )
         taken, took = take(
             decision, rows, decision_id=asked.decision_id, now=asked.now, budget=asked.budget, ticket=redeemed
         )
@@ -134,9 +143,10 @@ def admit(
             held, opened = open_ticket(rows, asking, now=asked.now)
             puts.update(opened)
             ticket = held.ticket
-        if fresh or settled.allowed:
-            what = "requests" if settled.effect is not Effect.DENY else "denials"
-            puts.update(record_history(rows, request.agent_id, what, asked.now))
+        if redeemed is not None and settled.effect is Effect.DENY:
+            puts.update(void_tickets(rows))
+        what: Literal["denials", "requests"] = "denials" if settled.effect is Effect.DENY else "requests"
+        puts.update(record_history(rows, request.agent_id, what, asked.now))
         record: dict[str, Any] = {
             "state": "intent" if settled.allowed else "decided",
             "effect": settled.effect.value,
@@ -166,11 +176,16 @@ def admit(
         return Step((settled, ticket), puts, drafts)
 
     keys = {FENCE, *history_keys(request.agent_id)}
-    keys |= take_keys(decision, decision_id=asked.decision_id, now=asked.now, budget=asked.budget, ticket=redeemed)
+    keys |= take_keys(
+        decision, decision_id=asked.decision_id, now=asked.now, budget=asked.budget, ticket=redeemed
+    )
     if fresh:
         keys |= nonce_keys(key.thumbprint, asked.attestation.signed.jti)
+    if redeemed is not None:
+        keys |= ticket_keys(redeemed)
     if asking is not None:
-        keys |= ask_keys(asking)
+        seen = journal.store.read(ask_keys(asking, {}))
+        keys |= ask_keys(asking, seen)
     (settled, ticket), appended = journal.write(keys, work, now=asked.now)
     return Admitted(settled, _receipt_of(appended), ticket)
 
@@ -202,14 +217,16 @@ def new_ticket(asked: Asked, decision: Decision, facts: Facts | None, audience: 
 def clauses_of(decision: Decision) -> tuple[Clause, ...]:
     """What the policy asks of people, rule by rule, with the rule's own message."""
     said = {reason.rule: reason.message for reason in decision.reasons}
-    return tuple(Clause(want.rule, want.count, want.roles, want.ttl, said.get(want.rule, "")) for want in decision.wants)
+    return tuple(
+        Clause(want.rule, want.count, want.roles, want.ttl, said.get(want.rule, ""))
+        for want in decision.wants
+    )
 
 
 def ceiling(facts: Facts | None) -> Money | None:
     """The cost that approvers agree to: the estimate of the moment."""
-    if facts is None or not facts.get("cost.estimate"):
-        return None
-    return Money(facts.get("cost.estimate"), facts.get("cost.currency"))
+    amount, currency = (facts.get("cost.estimate"), facts.get("cost.currency")) if facts is not None else (None, None)
+    return Money(amount, currency) if amount and currency else None
 
 
 def _public(asked: Asked, decision: Decision, audience: str, origin: str) -> Mapping[str, Any]:
@@ -242,7 +259,9 @@ def _private(asked: Asked, facts: Facts | None, ticket: Ticket | None) -> dict[s
         "key": attestation.key.to_json(),
         "ticket": ticket.id if ticket is not None else (held.ticket.id if held is not None else None),
         "held_by": held.decision_id if held is not None else None,
-        "approvals": [{"user": verdict.user, "key": verdict.key_id, "jti": verdict.jti} for verdict in verdicts],
+        "approvals": [
+            {"user": verdict.user, "key": verdict.key_id, "jti": verdict.jti} for verdict in verdicts
+        ],
     }
 
 

@@ -17,7 +17,7 @@ from cigate.controls import Budget, history, remaining
 from cigate.cost import estimate
 from cigate.facts import Facts
 from cigate.inventory import agent_facts, device_facts, user_facts
-from cigate.money import Money
+from cigate.request import DeviceId, UserId
 from cigate.stores import Rows
 
 NO_CURRENCY: Final = "XXX"
@@ -48,17 +48,17 @@ def collect(
     """
     request, key = attestation.request, attestation.key
     user = loaded.inventory.user(request.user_id)
-    device = key.device or ""
+    device = DeviceId(key.device) if key.device else None
     budget = budget_of(loaded, request.user_id)
     document: dict[str, Any] = {
         "now": now,
         "action": request.action,
         "commit": request.commit,
         "parameters": dict(parameters),
-        "agent": agent_facts(
+        **agent_facts(
             loaded.inventory.agent(request.agent_id), request.agent_id, request.agent_version, "claimed"
         ),
-        "user": user_facts(user, request.user_id),
+        **user_facts(user, request.user_id),
         "attestation": {
             "format": attestation.format,
             "level": attestation.level,
@@ -75,8 +75,9 @@ def collect(
     }
     if request.purpose is not None:
         document["purpose"] = request.purpose
-    if device:
-        document["device"] = device_facts(loaded.inventory.device(device), device, now, loaded.posture_max_age)
+    if device is not None:
+        record = loaded.inventory.device(device)
+        document |= device_facts(record, device, now, loaded.posture_max_age)
     if budget is not None:
         left = remaining(rows, budget, now)
         document["budget"] = {"remaining": left, "currency": budget.limit.currency, "as_of": now}
@@ -84,16 +85,10 @@ def collect(
     return facts.including("risk", {**loaded.risk.score(facts).to_facts(), "as_of": now})
 
 
-def budget_of(loaded: Loaded, user: str) -> Budget | None:
+def budget_of(loaded: Loaded, user: UserId) -> Budget | None:
     """The budget that a user's runs are charged to: its team's, if that has one."""
     record = loaded.inventory.user(user)
     return loaded.budgets.get(record.team) if record is not None and record.team else None
-
-
-def price(facts: Facts) -> Money | None:
-    """The estimate of a collected document, as money; None when it is nothing."""
-    amount, currency = facts.get("cost.estimate"), facts.get("cost.currency")
-    return Money(amount, currency) if amount else None
 
 
 def blast_radius(action: Action, isolation: str) -> str:

@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from cigate.action import Action
 from cigate.controls import PERIODS, Budget
@@ -119,7 +119,9 @@ class Configuration:
             key = settings.section(self._mapping("ledger"), "", known=("key",)).get("key")
             if key is None:
                 return self.folder / "ledger.key"
-            secret = settings.section(settings.section(key, "/key", known=("secret",)).get("secret"), "/key/secret", known=("file",))
+            secret = settings.section(
+                settings.section(key, "/key", known=("secret",)).get("secret"), "/key/secret", known=("file",)
+            )
             return self.folder / settings.text(secret.get("file"), "/key/secret/file")
 
         return self._placed("ledger", "", read)
@@ -157,7 +159,7 @@ class Configuration:
     def actions(self) -> Mapping[str, Action]:
         """The catalogue."""
         return {
-            name: self._placed("actions", f"/{_escaped(name)}", lambda n=name, s=section: Action.from_config(n, s))
+            name: self._placed("actions", f"/{_escaped(name)}", lambda n=name, s=section: self._action(n, s))
             for name, section in self._mapping("actions").items()
         }
 
@@ -175,14 +177,23 @@ class Configuration:
     def digest(self) -> str:
         """`sha256:` and hex over every section but the policy. Secrets are in it by reference only."""
         try:
-            return canonical.digest({name: value for name, value in self.sections.items() if name != "policy"})
+            return canonical.digest(
+                {name: value for name, value in self.sections.items() if name != "policy"}
+            )
         except CigateError as error:
-            raise ConfigError("config.number", f"{self.path.name}: {error.message}", where=error.where, fix="write whole numbers") from error
+            raise ConfigError(
+                "config.number",
+                f"{self.path.name}: {error.message}",
+                where=error.where,
+                fix="write whole numbers",
+            ) from error
 
     def pipelines(self) -> Mapping[str, Pipeline]:
         """The pipelines that the configuration names, each built by its backend."""
         unisolated = self._placed(
-            "allow_unisolated_jobs", "", lambda: settings.boolean(self.sections.get("allow_unisolated_jobs", False), "")
+            "allow_unisolated_jobs",
+            "",
+            lambda: settings.boolean(self.sections.get("allow_unisolated_jobs", False), ""),
         )
         return {
             name: self._placed(
@@ -195,7 +206,9 @@ class Configuration:
             for name, section in self._pipeline_sections().items()
         }
 
-    def brokers(self, *, live: Callable[[Tag], bool], clock: Callable[[], datetime]) -> Mapping[str, CredentialBroker]:
+    def brokers(
+        self, *, live: Callable[[Tag], bool], clock: Callable[[], datetime]
+    ) -> Mapping[str, CredentialBroker]:
         """The brokers that the configuration names. `live` tells a broker whether a decision's run still goes on."""
         return {
             name: self._placed(
@@ -213,12 +226,20 @@ class Configuration:
 
     def _policy(self, schema: Schema) -> PolicyEngine:
         if "policy" not in self.sections:
-            raise self._error("config.missing", "there is no policy", "policy", "", "policy: {file: policy.yaml}")
+            raise self._error(
+                "config.missing", "there is no policy", "policy", "", "policy: {file: policy.yaml}"
+            )
         place = self._places["policy"]
         if place.pointer == "":
-            return PolicyEngine.from_yaml(place.raw, schema=schema, name=place.document.name)
+            return PolicyEngine.from_yaml(place.raw.decode(), schema=schema, name=place.document.name)
         inline = canonical.encode(self.sections["policy"]).decode()
         return PolicyEngine.from_yaml(inline, schema=schema, name=f"{place.document.name}#policy")
+
+    def _action(self, name: str, section: Any) -> Action:
+        action = Action.from_config(name, section)
+        if action.source is None:
+            return action
+        return evolve(action, source=evolve(action.source, git=str(self.folder / action.source.git)))
 
     def _check_references(self, actions: Mapping[str, Action]) -> None:
         pipelines, brokers = self._pipeline_sections(), self._mapping("brokers")
@@ -229,11 +250,15 @@ class Configuration:
             if action.credential is None:
                 continue
             if action.credential.broker not in brokers:
-                raise self._unknown("broker", action.credential.broker, brokers, f"{pointer}/credential/broker")
+                raise self._unknown(
+                    "broker", action.credential.broker, brokers, f"{pointer}/credential/broker"
+                )
             section = brokers[action.credential.broker]
             profiles = section.get("profiles", {}) if isinstance(section, Mapping) else {}
             if action.credential.profile not in profiles:
-                raise self._unknown("profile", action.credential.profile, profiles, f"{pointer}/credential/profile")
+                raise self._unknown(
+                    "profile", action.credential.profile, profiles, f"{pointer}/credential/profile"
+                )
 
     def _unknown(self, what: str, name: str, known: Mapping[str, Any], pointer: str) -> ConfigError:
         error = settings.unknown_name(what, name, known, pointer)
@@ -249,7 +274,9 @@ class Configuration:
     def _posture_max_age(self) -> timedelta:
         if "posture_max_age" not in self.sections:
             return POSTURE_MAX_AGE
-        return self._placed("posture_max_age", "", lambda: settings.duration(self.sections["posture_max_age"], ""))
+        return self._placed(
+            "posture_max_age", "", lambda: settings.duration(self.sections["posture_max_age"], "")
+        )
 
     def _text(self, section: str, default: str | None) -> str:
         return self._placed(section, "", lambda: settings.text(self.sections.get(section, default), ""))

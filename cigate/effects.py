@@ -53,6 +53,7 @@ from cigate.journal import Journal, Step
 from cigate.ledger import Draft
 from cigate.money import Money
 from cigate.pipelines import Pipeline, Run, RunSpec, RunState, mismatch
+from cigate.request import AgentId
 from cigate.stores import Key, LockMode, Put, Rows
 from cigate.wire import canonical, ijson
 from cigate.wire.times import parse_timestamp, timestamp
@@ -108,7 +109,9 @@ class Intent:
             "profile": self.profile,
             "audience": self.audience,
             "ttl": self.ttl // timedelta(seconds=1),
-            "reserved": {"amount": self.reserved.minor, "currency": self.reserved.currency} if self.reserved else None,
+            "reserved": {"amount": self.reserved.minor, "currency": self.reserved.currency}
+            if self.reserved
+            else None,
             "budget": self.budget,
             "policy_digest": self.policy_digest,
             "config_digest": self.config_digest,
@@ -149,7 +152,9 @@ class Conclusion:
 class _Ended(Exception):
     """The intent ends here, before its run could be followed."""
 
-    def __init__(self, code: str, note: str, *, result: str, run: Run | None = None, held: Held | None = None) -> None:
+    def __init__(
+        self, code: str, note: str, *, result: str, run: Run | None = None, held: Held | None = None
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.note = note
@@ -214,7 +219,9 @@ class Effects:
         self._clock = clock
         self._active: set[DecisionId] = set()
         self._active_guard = threading.Lock()
-        self.owner = Owner(lambda name: self._store.lock(name, LockMode.EXCLUSIVE, timeout=timedelta(seconds=1)))
+        self.owner = Owner(
+            lambda name: self._store.lock(name, LockMode.EXCLUSIVE, timeout=timedelta(seconds=1))
+        )
 
     def begin(self, intent: Intent, spec: RunSpec) -> tuple[Run, Held | None] | Conclusion:
         """Start the run, see that it is the decided one, and hand it its credential. What fails is concluded."""
@@ -223,7 +230,9 @@ class Effects:
         try:
             return self._begin(intent, spec)
         except _Ended as ended:
-            return self._conclude(intent, ended.code, ended.run, ended.held, result=ended.result, note=ended.note)
+            return self._conclude(
+                intent, ended.code, ended.run, ended.held, result=ended.result, note=ended.note
+            )
 
     def follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
         """Wait for the run's end, or end it: at its timeout, or when a stop names anything of it."""
@@ -241,7 +250,9 @@ class Effects:
                 if stopped:
                     pipeline.stop(intent.decision_id)
         if run is None or not run.state.ended:
-            return self._conclude(intent, "run.unknown", run, held, result="unknown", note="the run can't be found")
+            return self._conclude(
+                intent, "run.unknown", run, held, result="unknown", note="the run can't be found"
+            )
         return self._conclude(intent, _code_of(run), run, held, result="done", note=stopped)
 
     def abandon(self, intent: Intent) -> None:
@@ -312,7 +323,9 @@ class Effects:
         broker = self.brokers[intent.broker]
         tag = Tag(intent.decision_id)
         until = self._clock() + intent.ttl
-        grant = Grant(tag, intent.profile, intent.ttl, intent.action, intent.agent, intent.user, intent.audience)
+        grant = Grant(
+            tag, intent.profile, intent.ttl, intent.action, intent.agent, intent.user, intent.audience
+        )
         with self._gate(intent, run, None):
             try:
                 lease = broker.issue(grant, until=until)
@@ -327,7 +340,9 @@ class Effects:
         if wider:
             self.pipelines[intent.pipeline].stop(intent.decision_id)
             log.critical("broker %s gave more than was granted to %s: %s", intent.broker, tag, wider)
-            raise _Ended("credential.too-wide", wider, result="done", run=run, held=Held(lease.id, lease.expires))
+            raise _Ended(
+                "credential.too-wide", wider, result="done", run=run, held=Held(lease.id, lease.expires)
+            )
         return lease
 
     @contextmanager
@@ -342,7 +357,9 @@ class Effects:
             if closed:
                 if run is not None:
                     self.pipelines[intent.pipeline].stop(intent.decision_id)
-                raise _Ended("gate.closed", closed, result="refused" if run is None else "done", run=run, held=held)
+                raise _Ended(
+                    "gate.closed", closed, result="refused" if run is None else "done", run=run, held=held
+                )
             yield
 
     def _why_closed(self, intent: Intent) -> str:
@@ -393,23 +410,27 @@ class Effects:
                 settle = commit_budget if started else release_budget
                 puts.update(settle(rows, intent.decision_id))
             if conclusion.code != "run.succeeded":
-                puts.update(record_history(rows, intent.agent, "failures", now))
+                puts.update(record_history(rows, AgentId(intent.agent), "failures", now))
             record = {**read_row(rows[decision_row]), "state": "concluded", "outcome": draft.public}
             puts[decision_row] = Put(canonical.encode(record))
-            puts.update({key: Put(canonical.encode(row), expires=parse_timestamp(row["dies"])) for key, row in leases})
+            puts.update(
+                {key: Put(canonical.encode(row), expires=parse_timestamp(row["dies"])) for key, row in leases}
+            )
             if run is not None and run.output:
                 stored = canonical.encode({"output": base64.b64encode(run.output).decode()})
                 puts[Key("output", intent.decision_id)] = Put(stored, expires=now + OUTPUT_KEPT)
             return Step(None, puts, (draft,))
 
         keys = {intent.row, decision_row, Key("output", intent.decision_id), *(key for key, _ in leases)}
-        keys |= history_keys(intent.agent)
+        keys |= history_keys(AgentId(intent.agent))
         if intent.reserved is not None:
             keys |= budget_keys_of(intent.decision_id, intent.budget)
         try:
             self._record(keys, work, now)
         except BackendError as error:
-            log.critical("decision %s ended as %s but could not be recorded: %s", intent.decision_id, code, error)
+            log.critical(
+                "decision %s ended as %s but could not be recorded: %s", intent.decision_id, code, error
+            )
             conclusion = evolve(conclusion, code="gateway.unrecorded", note=str(error))
         self.abandon(intent)
         return conclusion
@@ -424,7 +445,9 @@ class Effects:
                     raise
                 threading.Event().wait(wait)
 
-    def _take_back(self, intent: Intent, held: Held | None, now: datetime) -> list[tuple[Key, dict[str, Any]]]:
+    def _take_back(
+        self, intent: Intent, held: Held | None, now: datetime
+    ) -> list[tuple[Key, dict[str, Any]]]:
         """Revoke what the intent's broker issued. Gives the rows of the leases that may still open something."""
         if held is None:
             return []
@@ -458,7 +481,9 @@ class Effects:
             try:
                 answer = broker.revoke(lease)
             except Exception as error:
-                log.error("lease %s of broker %s could not be revoked: %s", lease, intent.broker, _words(error))
+                log.error(
+                    "lease %s of broker %s could not be revoked: %s", lease, intent.broker, _words(error)
+                )
                 remains(lease, held.dies, _words(error))
             else:
                 if isinstance(answer, DiesAt):
@@ -496,7 +521,9 @@ class Effects:
         except Exception as error:
             return [{"kind": "run", "decision_id": intent.decision_id, "why": _words(error)}]
         if run is not None and not run.state.ended:
-            return [{"kind": "run", "decision_id": intent.decision_id, "why": "it was stopped, and still runs"}]
+            return [
+                {"kind": "run", "decision_id": intent.decision_id, "why": "it was stopped, and still runs"}
+            ]
         code, result = (_code_of(run), "done") if run is not None else ("run.unknown", "unknown")
         note = f"reconciled: the process {intent.owner} that began it is gone"
         concluded = self._conclude(intent, code, run, held, result=result, note=note)
@@ -517,7 +544,11 @@ class Effects:
                 {"decision_id": row["decision_id"], "lease": "gone"},
                 {"lease": row["lease"], "broker": row["broker"], "why": row["why"]},
             )
-            self._record({key}, lambda rows, k=key, d=gone: Step(None, {k: Put(None)}, (d,)) if k in rows else Step(None), now)
+            self._record(
+                {key},
+                lambda rows, k=key, d=gone: Step(None, {k: Put(None)}, (d,)) if k in rows else Step(None),
+                now,
+            )
         return outstanding
 
     def _revoked_now(self, row: Mapping[str, Any]) -> bool:
@@ -547,7 +578,9 @@ def read_row(value: bytes) -> dict[str, Any]:
     return found
 
 
-def _outcome_draft(intent: Intent, conclusion: Conclusion, result: str, leases: list[dict[str, Any]]) -> Draft:
+def _outcome_draft(
+    intent: Intent, conclusion: Conclusion, result: str, leases: list[dict[str, Any]]
+) -> Draft:
     run, cost = conclusion.run, conclusion.cost
     public: dict[str, Any] = {
         "decision_id": intent.decision_id,

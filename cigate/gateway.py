@@ -9,35 +9,41 @@ refusal with a code: the caller gets an Outcome, never an exception, and doubt m
 
 from __future__ import annotations
 
+import base64
 import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cigate.action import Action
 from cigate.admission import Admitted, Asked, FenceMoved, admit, ceiling, clauses_of
 from cigate.attestation import (
     OUTWARD_CODE,
+    Approval,
     Attestation,
     AttestationVerifier,
     DSSEVerifier,
+    SignedRefusal,
     attest,
     attest_approval,
 )
 from cigate.collect import budget_of, collect
-from cigate.config import Loaded, read_configuration
+from cigate.config import POSTURE_MAX_AGE, Loaded, read_configuration
 from cigate.controls import (
     CLOCK,
     FENCE,
+    Budget,
     Fence,
     HeldTicket,
     Verdict,
     budget_keys,
+    budget_row,
     check_clock,
     history_keys,
     is_spent,
@@ -49,23 +55,35 @@ from cigate.controls import (
     take_keys,
     ticket_keys,
 )
-from cigate.credentials import CredentialBroker
-from cigate.decision import Decision, DecisionId, Effect, Obligations, TicketId, denied
-from cigate.effects import Conclusion, Effects, Held, Intent, read_row
-from cigate.errors import AttestationError, BackendError, CigateError, ConfigError, RequestError
+from cigate.controls import State as TicketState
+from cigate.credentials import CredentialBroker, Tag
+from cigate.decision import Decision, DecisionId, Effect, Obligations, Quorum, TicketId, denied
+from cigate.effects import GATE, Conclusion, Effects, Intent, read_row
+from cigate.errors import (
+    AttestationError,
+    CigateError,
+    ConfigError,
+    FactsError,
+    RequestError,
+    StoreUnavailable,
+    StoreUncertain,
+)
 from cigate.facts import Facts
 from cigate.inventory import Inventory
-from cigate.journal import Journal, Step
+from cigate.journal import Step
 from cigate.ledger import Draft, Ledger
-from cigate.outcome import Outcome, given_out, refusal
-from cigate.pipelines import Pipeline, Run, RunSpec
+from cigate.outcome import Outcome, RunStatus, TicketStatus, given_out, refusal
+from cigate.pipelines import Pipeline, RunSpec
 from cigate.pipelines.source import GitSource
 from cigate.policy import PolicyEngine, decide, settle
-from cigate.request import Request
-from cigate.risk import RiskScorer
-from cigate.signing import Keyring, KeyRecord
-from cigate.stores import Key, Put, Rows, Store
+from cigate.request import DeviceId, Request, UserId
+from cigate.risk import RiskScorer, WeightedScorer
+from cigate.signing import Envelope, Keyring, KeyRecord
+from cigate.state import State
+from cigate.stores import Key, LockMode, Rows, Store, open_store
 from cigate.ticket import Ticket
+from cigate.wire import canonical
+from cigate.wire.times import parse_timestamp, timestamp
 
 log = logging.getLogger("cigate")
 
@@ -74,10 +92,10 @@ DRAIN: Final = timedelta(seconds=30)
 _ROUNDS: Final = 3
 """How often a request is decided again when stops, policy or configuration move under it."""
 _SPOKEN: Final = frozenset(
-    f"attestation.{name}"
-    for name in ("replayed", "replay-store-full", "audience", "time", "lifetime", "owner", "mismatch")
+    f"attestation.{what}"
+    for what in ("replayed", "replay-store-full", "audience", "time", "lifetime", "owner", "mismatch", "payload")
 )
-"""What may be told to whoever holds the key; everything before a signature has verified looks the same."""
+"""What the holder of an enrolled key is told; all that can go wrong with the key itself looks the same."""
 _RISK_BAND: Final = 25
 
 
@@ -104,7 +122,7 @@ class _Decided:
     own: Decision | None = None
     facts: Facts | None = None
     action: Action | None = None
-    parameters: Mapping[str, bool | int | str] = {}
+    parameters: Mapping[str, bool | int | str] = field(factory=dict)
     commit: str = ""
 
 
@@ -125,7 +143,7 @@ class Gateway:
         brokers, pipelines: by the names that actions use.
         budgets: by team.
         risk: scores what is known of a request.
-        verifiers: formats of attestation, tried in order.
+        verifiers: formats of attestation by name, tried in order.
         posture_max_age: older posture is unknown as a whole.
         clock: aware UTC now. Tests give their own.
         skew: how far clocks may differ.
@@ -149,7 +167,7 @@ class Gateway:
         pipelines: Mapping[str, Pipeline] | None = None,
         budgets: Mapping[str, Budget] | None = None,
         risk: RiskScorer | None = None,
-        verifiers: Sequence[AttestationVerifier] = (DSSEVerifier(),),
+        verifiers: Mapping[str, AttestationVerifier] | None = None,
         posture_max_age: timedelta = POSTURE_MAX_AGE,
         clock: Callable[[], datetime] = utc_now,
         skew: timedelta = SKEW,
@@ -172,7 +190,7 @@ class Gateway:
             keyring=keyring,
             brokers=lambda: brokers or {},
             pipelines=pipelines or {},
-            verifiers=verifiers,
+            verifiers=verifiers or {"dsse": DSSEVerifier()},
             clock=clock,
             skew=skew,
             reload=None,
@@ -197,7 +215,7 @@ class Gateway:
             keyring=Keyring.of(),
             brokers=lambda: configuration.brokers(live=gateway._is_live, clock=clock),
             pipelines=configuration.pipelines(),
-            verifiers=(DSSEVerifier(),),
+            verifiers={"dsse": DSSEVerifier()},
             clock=clock,
             skew=SKEW,
             reload=lambda: read_configuration(configuration.path).load(),
@@ -213,7 +231,7 @@ class Gateway:
         keyring: Keyring,
         brokers: Callable[[], Mapping[str, CredentialBroker]],
         pipelines: Mapping[str, Pipeline],
-        verifiers: Sequence[AttestationVerifier],
+        verifiers: Mapping[str, AttestationVerifier],
         clock: Callable[[], datetime],
         skew: timedelta,
         reload: Callable[[], Loaded] | None,
@@ -224,7 +242,9 @@ class Gateway:
         self._keyring = keyring
         self._verifiers = verifiers
         self._reload = reload
-        self._state = State.open(store, audience=loaded.audience, ledger_key=ledger_key, clock=clock, skew=skew)
+        self._state = State.open(
+            store, audience=loaded.audience, ledger_key=ledger_key, clock=clock, skew=skew
+        )
         self._journal = self._state.journal
         self._effects = Effects(self._journal, pipelines=pipelines, brokers=brokers(), clock=clock)
         check_references(loaded.actions, pipelines, self._effects.brokers)
@@ -247,9 +267,11 @@ class Gateway:
         def outcome() -> Outcome:
             decided = self._decide(self._attest(Request.parse(raw)), None, self._clock())
             asked, decision = decided.asked, decided.decision
-            context = {"decision_id": asked.decision_id, "now": asked.now, "budget": asked.budget, "ticket": None}
-            rows = self._store.read(take_keys(decision, **context))
-            return Outcome(settle(decision, take(decision, rows, **context)[0]), decision.code)
+            name, now, budget = asked.decision_id, asked.now, asked.budget
+            rows = self._store.read(take_keys(decision, decision_id=name, now=now, budget=budget, ticket=None))
+            taken, _ = take(decision, rows, decision_id=name, now=now, budget=budget, ticket=None)
+            settled = settle(decision, taken)
+            return Outcome(settled, settled.code)
 
         return self._refusing(outcome, count=False).decision
 
@@ -277,7 +299,9 @@ class Gateway:
         if held is not None:
             return ticket_status(held, self._clock())
         if Key("decision", name) not in rows:
-            raise RequestError("status.unknown", f"there is no ticket or run {name!r}", fix="submit printed its id")
+            raise RequestError(
+                "status.unknown", f"there is no ticket or run {name!r}", fix="submit printed its id"
+            )
         stored = rows.get(Key("output", name))
         output = base64.b64decode(read_row(stored)["output"]) if stored is not None else None
         return RunStatus(DecisionId(name), read_row(rows[Key("decision", name)]), output)
@@ -296,7 +320,9 @@ class Gateway:
             with self._store.lock(GATE, LockMode.EXCLUSIVE, timeout=drain):
                 return Halt(drained=True)
         except StoreUnavailable:
-            return Halt(drained=False, starters=tuple(intent.decision_id for intent in self._effects.intents()))
+            return Halt(
+                drained=False, starters=tuple(intent.decision_id for intent in self._effects.intents())
+            )
 
     def resume(self, reason: str, *, scope: str | None = None) -> None:
         """Lift the halt of `scope`, or every halt."""
@@ -324,14 +350,22 @@ class Gateway:
         """How the gateway stands: halts, what is outstanding and since when, the ledger's size and root."""
         fence = read_fence(self._store.read([FENCE]))
         head = self.ledger.head()
-        leases = [{"kind": "lease", **row} for row in self._effects.leases() if parse_timestamp(row["dies"]) > self._clock()]
+        leases = [
+            {"kind": "lease", **row}
+            for row in self._effects.leases()
+            if parse_timestamp(row["dies"]) > self._clock()
+        ]
         return {
             "ok": not fence.stops and not leases,
             "audience": self._loaded.audience,
-            "policy": {"name": fence.policy_name, "sequence": fence.policy_sequence, "digest": fence.policy_digest},
+            "policy": {
+                "name": fence.policy_name,
+                "sequence": fence.policy_sequence,
+                "digest": fence.policy_digest,
+            },
             "config_digest": fence.config_digest,
             "epoch": fence.epoch,
-            "stops": [stop.to_json() for stop in fence.stops],
+            "stops": fence.to_json()["stops"],
             "running": [intent.decision_id for intent in self._effects.intents()],
             "outstanding": leases,
             "ledger": {"size": head.size, "root": head.root.hex()},
@@ -374,7 +408,11 @@ class Gateway:
         except RequestError as error:
             refused = refusal(error.code, str(error))
         except AttestationError as error:
-            refused = refusal(error.code, str(error), outward=error.code if error.code in _SPOKEN else OUTWARD_CODE)
+            refused = refusal(
+                error.code,
+                str(error),
+                outward=error.code if error.code in _SPOKEN else OUTWARD_CODE,
+            )
         except CigateError as error:
             log.error("the gateway could not work: %s", error)
             return refusal(f"gateway.{error.code}", str(error))
@@ -387,30 +425,33 @@ class Gateway:
 
     def _attest(self, request: Request) -> Attestation:
         """Who signed exactly these bytes, by a key that is enrolled and not revoked, in this epoch."""
-        now = self._clock()
-        keyring, fence = self._keys(request.attestation or b"")
-        attestation = attest(request, keyring, self._verifiers, self._loaded.audience, now, skew=self._skew)
-        self._refuse_revoked(attestation, fence)
+        keyring = self._keys(request.attestation or b"")
+        attestation = attest(
+            request, keyring, self._verifiers, self._loaded.audience, self._clock(), skew=self._skew
+        )
+        if attestation.signed.iat < self._state.epoch_began():
+            message = "it was signed before this state was adopted"
+            raise SignedRefusal("attestation.time", message, key=attestation.key)
         return attestation
 
-    def _refuse_revoked(self, attestation: Attestation, fence: Fence) -> None:
-        stop = fence.revocation_of_key(attestation.key.id)
-        if stop is not None:
-            raise AttestationError("attestation.revoked-key", f"key {attestation.key.id} is revoked: {stop.reason}")
-        if attestation.signed.iat < self._state.epoch_began():
-            raise AttestationError("attestation.time", "it was signed before this state was adopted")
-
-    def _keys(self, envelope: bytes) -> tuple[Mapping[str, KeyRecord], Fence]:
-        """The records of the keys that an envelope hints at, in one snapshot with the fence."""
+    def _keys(self, envelope: bytes) -> Mapping[str, KeyRecord]:
+        """The records of the keys that an envelope hints at. A revoked key is an unknown one."""
         hints: list[str] = []
-        for verifier in self._verifiers:
+        for verifier in self._verifiers.values():
             try:
                 hints += verifier.hints(envelope)
             except AttestationError:
                 continue  # attest says what is wrong with it
         rows = self._store.read([FENCE, CLOCK, *(Key("key", hint) for hint in hints)])
-        stored = {hint: KeyRecord.from_json(read_row(rows[Key("key", hint)])) for hint in hints if Key("key", hint) in rows}
-        return {**stored, **self._keyring}, read_fence(rows)
+        check_clock(rows, self._clock(), self._skew)
+        fence = read_fence(rows)
+        stored = {
+            hint: KeyRecord.from_json(read_row(rows[Key("key", hint)]))
+            for hint in hints
+            if Key("key", hint) in rows
+        }
+        known = {**stored, **{hint: self._keyring[hint] for hint in hints if hint in self._keyring}}
+        return {name: record for name, record in known.items() if fence.revocation_of_key(name) is None}
 
     def _resolve(self, attestation: Attestation, held: HeldTicket | None, *, follow: bool) -> Outcome:
         """Decide, commit, act; decide again if the fence moved in between."""
@@ -443,7 +484,10 @@ class Gateway:
             return _Decided(asked, loaded, denied(code, message, policy_digest=loaded.policy.digest))
 
         if (fence.policy_digest, fence.config_digest) != (loaded.policy.digest, loaded.digest):
-            return no("fence.stale", "another process has loaded a policy or configuration that this one does not have")
+            return no(
+                "fence.stale",
+                "another process has loaded a policy or configuration that this one does not have",
+            )
         action = loaded.actions.get(request.action)
         stop = fence.blocks(
             key=key.id,
@@ -490,9 +534,12 @@ class Gateway:
             if (fence.policy_digest, fence.config_digest) == (loaded.policy.digest, loaded.digest):
                 break
             loaded = self._loaded_again(loaded)
-        self._refuse_revoked(attestation, fence)
+        if fence.revocation_of_key(attestation.key.id) is not None:
+            raise AttestationError(
+                "attestation.unknown-key", f"key {attestation.key.id} was revoked meanwhile"
+            )
         if fresh and is_spent(rows, attestation.key.thumbprint, signed.jti):
-            raise AttestationError("attestation.replayed", "this request was seen before")
+            raise SignedRefusal("attestation.replayed", "this request was seen before", key=attestation.key)
         return loaded, fence, rows
 
     def _loaded_again(self, loaded: Loaded) -> Loaded:
@@ -513,16 +560,18 @@ class Gateway:
             return request.commit_hex
         return GitSource(action.source.git, action.source.branches).resolve(request.commit_hex)
 
-    def _approvals(self, held: HeldTicket | None, loaded: Loaded, fence: Fence) -> Sequence[Mapping[str, Any]]:
+    def _approvals(
+        self, held: HeldTicket | None, loaded: Loaded, fence: Fence
+    ) -> Sequence[Mapping[str, Any]]:
         """Who approved a held request, with the roles that they have today; revoked keys and people do not count."""
         if held is None:
             return ()
         counted = []
-        for verdict in held.verdicts:
-            user = loaded.inventory.user(verdict.user)
+        for verdict in held.approvals:
+            user = loaded.inventory.user(UserId(verdict.user))
             revoked = fence.revocation_of_key(verdict.key_id) or fence.revocation_of_user(verdict.user)
-            if verdict.verdict == "approve" and user is not None and revoked is None:
-                counted.append({"user": verdict.user, "roles": list(user.roles), "at": verdict.at})
+            if user is not None and revoked is None:
+                counted.append({"user": verdict.user, "roles": list(user.roles or ()), "at": verdict.at})
         return counted
 
     def _after_policy(
@@ -533,7 +582,10 @@ class Gateway:
             return decision
         wanted = decision.obligations.isolation
         if wanted == "sandbox" and pipeline.isolation != "sandbox":
-            return decision.refused("obligation.isolation", f"the policy wants a sandbox, {action.pipeline} is {pipeline.isolation}")
+            return decision.refused(
+                "obligation.isolation",
+                f"the policy wants a sandbox, {action.pipeline} is {pipeline.isolation}",
+            )
         if held is not None and (widened := beyond_approval(held.ticket, decision, facts)):
             return decision.refused("approval.mismatch", widened)
         return decision
@@ -559,7 +611,7 @@ class Gateway:
             audience=asked.decision_id,
             ttl=least_ttl(action, decided.decision.obligations),
             reserved=reserved,
-            budget=budget_row(asked.budget, asked.now) if reserved is not None and asked.budget is not None else "",
+            budget=budget_row(asked.budget, asked.now) if asked.budget is not None else "",
             policy_digest=asked.fence.policy_digest,
             config_digest=asked.fence.config_digest,
             begun=asked.now,
@@ -570,7 +622,8 @@ class Gateway:
             commit=decided.commit,
             commit_as_sent=request.commit,
             parameters=decided.parameters,
-            isolation=decided.decision.obligations.isolation or self._effects.pipelines[action.pipeline].isolation,
+            isolation=decided.decision.obligations.isolation
+            or self._effects.pipelines[action.pipeline].isolation,
             timeout=action.timeout,
             awaits_credential=use is not None,
         )
@@ -593,7 +646,9 @@ class Gateway:
         try:
             return commit()
         except StoreUncertain:
-            if Key("decision", decided.asked.decision_id) in self._store.read([Key("decision", decided.asked.decision_id)]):
+            if Key("decision", decided.asked.decision_id) in self._store.read(
+                [Key("decision", decided.asked.decision_id)]
+            ):
                 raise  # it is in: reconcile finds the intent, and nobody acts on it twice
             return commit()
 
@@ -605,7 +660,8 @@ class Gateway:
             decision,
             decision.code,
             decision_id=decided.asked.decision_id,
-            ticket=admitted.ticket or (decided.asked.ticket.ticket if decided.asked.ticket is not None else None),
+            ticket=admitted.ticket
+            or (decided.asked.ticket.ticket if decided.asked.ticket is not None else None),
             receipt=admitted.receipt,
             output=decided.action.output if decided.action is not None else "status",
         )
@@ -619,7 +675,10 @@ class Gateway:
         if follow:
             return self._concluded(outcome, self._effects.follow(intent, spec, held))
         threading.Thread(
-            target=self._effects.follow, args=(intent, spec, held), name=f"cigate-{run.decision_id}", daemon=True
+            target=self._effects.follow,
+            args=(intent, spec, held),
+            name=f"cigate-{run.decision_id}",
+            daemon=True,
         ).start()
         return evolve(outcome, code="run.started", run=given_out(run, outcome.output), cost=intent.reserved)
 
@@ -631,16 +690,24 @@ class Gateway:
 
     def _answer(self, signed: bytes, verdict: str) -> Outcome:
         now = self._clock()
-        keyring, fence = self._keys(signed)
-        approval = attest_approval(signed, keyring, self._verifiers, self._loaded.audience, now, skew=self._skew)
-        for revoked in (fence.revocation_of_key(approval.key.id), fence.revocation_of_user(approval.key.user or "")):
-            if revoked is not None:
-                raise AttestationError("attestation.revoked-key", f"{revoked.scope} is revoked: {revoked.reason}")
+        keyring = self._keys(signed)
+        approval = attest_approval(
+            signed, keyring, self._verifiers, self._loaded.audience, now, skew=self._skew
+        )
+        if approval.signed.iat < self._state.epoch_began():
+            message = "it was signed before this state was adopted"
+            raise SignedRefusal("attestation.time", message, key=approval.key)
         if approval.verdict != verdict:
-            raise RequestError("approval.verdict", f"this is signed as {approval.verdict!r}, not as {verdict!r}")
+            raise RequestError(
+                "approval.verdict", f"this is signed as {approval.verdict!r}, not as {verdict!r}"
+            )
         held = self._record_verdict(approval, now)
         if verdict == "reject":
-            return Outcome(denied("approval.rejected", f"{approval.key.user} rejected it"), "approval.rejected", ticket=held.ticket)
+            return Outcome(
+                denied("approval.rejected", f"{approval.key.user} rejected it"),
+                "approval.rejected",
+                ticket=held.ticket,
+            )
         return self._resolve(self._attest_held(held), held, follow=True)
 
     def _record_verdict(self, approval: Approval, now: datetime) -> HeldTicket:
@@ -649,7 +716,7 @@ class Gateway:
             key_id=approval.key.id,
             thumbprint=approval.key.thumbprint,
             user=approval.key.user or "",
-            verdict=approval.verdict,
+            verdict=approval.verdict.value,
             at=now,
             jti=approval.signed.jti,
             envelope=approval.envelope,
@@ -657,10 +724,15 @@ class Gateway:
         salt = secrets.token_bytes(16)
 
         def work(rows: Rows) -> Step[HeldTicket]:
+            fence = read_fence(rows)
+            if fence.revocation_of_key(given.key_id) or fence.revocation_of_user(given.user):
+                raise AttestationError(
+                    "attestation.unknown-key", f"key {given.key_id} or {given.user} is revoked"
+                )
             asked = read_ticket(rows, name)
-            if asked is None:
-                raise RequestError("approval.unknown-ticket", f"there is no ticket {name}")
-            device = self._loaded.inventory.device(asked.ticket.device)
+            device = (
+                self._loaded.inventory.device(DeviceId(asked.ticket.device)) if asked is not None else None
+            )
             held, puts = record_verdict(
                 rows,
                 name,
@@ -671,7 +743,7 @@ class Gateway:
             )
             entry = Draft(
                 "approval",
-                {"ticket": name, "verdict": approval.verdict},
+                {"ticket": name, "verdict": approval.verdict.value},
                 {
                     "user": given.user,
                     "key": approval.key.to_json(),
@@ -682,12 +754,12 @@ class Gateway:
             )
             return Step(held, puts, (entry,) if puts else ())
 
-        return self._journal.write(ticket_keys(name), work, now=now)[0]
+        return self._journal.write({FENCE, *ticket_keys(name)}, work, now=now)[0]
 
     def _attest_held(self, held: HeldTicket) -> Attestation:
         """Verify a held request again, under today's key records; its own times were judged when it was held."""
         request, _ = Request.from_signed(Envelope.parse(held.envelope).payload)
-        keyring, fence = self._keys(held.envelope)
+        keyring = self._keys(held.envelope)
         attestation = attest(
             evolve(request, attestation=held.envelope),
             keyring,
@@ -696,9 +768,9 @@ class Gateway:
             held.ticket.created,
             skew=self._skew,
         )
-        if not attestation.key.valid_at(self._clock()):
+        until = attestation.key.valid_until
+        if until is not None and self._clock() >= until:
             raise AttestationError("attestation.expired-key", f"key {attestation.key.id} is no longer valid")
-        self._refuse_revoked(attestation, fence)
         return attestation
 
     def _is_live(self, tag: Tag) -> bool:
@@ -715,7 +787,11 @@ def digest_by_hand(
             "audience": audience,
             "actions": {name: action.to_json() for name, action in actions.items()},
             "budgets": {
-                name: {"limit": budget.limit.minor, "currency": budget.limit.currency, "period": budget.period}
+                name: {
+                    "limit": budget.limit.minor,
+                    "currency": budget.limit.currency,
+                    "period": budget.period,
+                }
                 for name, budget in budgets.items()
             },
             "keys": {name: record.to_json() for name, record in keyring.items()},
@@ -733,9 +809,17 @@ def check_references(
     """
     for name, action in actions.items():
         if action.pipeline not in pipelines:
-            raise ConfigError("config.unknown-pipeline", f"action {name} wants the pipeline {action.pipeline!r}", where=f"/actions/{name}")
+            raise ConfigError(
+                "config.unknown-pipeline",
+                f"action {name} wants the pipeline {action.pipeline!r}",
+                where=f"/actions/{name}",
+            )
         if action.credential is not None and action.credential.broker not in brokers:
-            raise ConfigError("config.unknown-broker", f"action {name} wants the broker {action.credential.broker!r}", where=f"/actions/{name}")
+            raise ConfigError(
+                "config.unknown-broker",
+                f"action {name} wants the broker {action.credential.broker!r}",
+                where=f"/actions/{name}",
+            )
 
 
 def least_ttl(action: Action, obligations: Obligations) -> timedelta:
@@ -749,7 +833,9 @@ def least_ttl(action: Action, obligations: Obligations) -> timedelta:
 def beyond_approval(ticket: Ticket, decision: Decision, facts: Facts) -> str:
     """How what is decided now goes beyond what the approvers agreed to, in words; empty when it does not."""
     cost = ceiling(facts)
-    if cost is not None and (ticket.cost is None or cost.currency != ticket.cost.currency or cost.minor > ticket.cost.minor):
+    if cost is not None and (
+        ticket.cost is None or cost.currency != ticket.cost.currency or cost.minor > ticket.cost.minor
+    ):
         return f"it costs {cost} now, approved was {ticket.cost or 'nothing'}"
     score = facts.get("risk.score")
     if score is not None and ticket.risk is not None and score // _RISK_BAND > ticket.risk // _RISK_BAND:
@@ -762,6 +848,8 @@ def beyond_approval(ticket: Ticket, decision: Decision, facts: Facts) -> str:
 
 
 def ticket_status(held: HeldTicket, now: datetime) -> TicketStatus:
-    state = "expired" if held.state == "pending" and now >= held.ticket.expires else held.state
+    state = (
+        "expired" if held.state is TicketState.PENDING and now >= held.ticket.expires else held.state.value
+    )
     answers = tuple({"user": v.user, "verdict": v.verdict, "at": timestamp(v.at)} for v in held.verdicts)
     return TicketStatus(held.ticket, state, answers, held.redeemed_by)

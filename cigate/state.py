@@ -21,6 +21,7 @@ from cigate.controls import (
     FENCE,
     Fence,
     Scope,
+    fence_put,
     halted,
     loaded,
     read_fence,
@@ -49,7 +50,13 @@ class State:
     """The opened state of one gateway."""
 
     def __init__(
-        self, store: Store, key: Ed25519PrivateKey, head: Head, anchor: Anchor | None, clock: Callable[[], datetime], skew: timedelta
+        self,
+        store: Store,
+        key: Ed25519PrivateKey,
+        head: Head,
+        anchor: Anchor | None,
+        clock: Callable[[], datetime],
+        skew: timedelta,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -88,7 +95,7 @@ class State:
                 fix="a gateway keeps its audience for life: name the old one, or init a new folder",
             )
         if anchor is not None:
-            anchor.check(head)
+            anchor.check(head, Ledger(store, key.public_key()).root_at)
         return cls(store, key, head, anchor, clock, skew)
 
     def epoch_began(self) -> int:
@@ -139,9 +146,10 @@ class State:
 
     def resume(self, reason: str, scope: str | None) -> None:
         if not reason.strip():
-            raise ConfigError("halt.reason", "a resume needs a reason", fix="say in a few words why it is safe again")
-        now = self._clock()
-        self._move("resume", scope, reason, lambda fence, where: resumed(fence, where if scope else None, now))
+            raise ConfigError(
+                "halt.reason", "a resume needs a reason", fix="say in a few words why it is safe again"
+            )
+        self._move("resume", scope, reason, lambda fence, where: resumed(fence, where if scope else None))
 
     def revoke(self, scope: str, reason: str) -> None:
         scope = scope if ":" in scope else f"key:{scope}"
@@ -175,7 +183,9 @@ class State:
         if close is not None:
             close()
 
-    def _move(self, kind: str, scope: str | None, reason: str, change: Callable[[Fence, Scope], Fence]) -> None:
+    def _move(
+        self, kind: str, scope: str | None, reason: str, change: Callable[[Fence, Scope], Fence]
+    ) -> None:
         where = Scope.parse(scope)
         draft = Draft(kind, {"scope": str(where)}, {"reason": reason})
 
@@ -196,11 +206,9 @@ class State:
         )
 
 
-def fence_put(fence: Fence) -> Put:
-    return Put(canonical.encode(fence.to_json()))
-
-
-def found(store: Store, *, audience: str, key: Ed25519PrivateKey, anchor: Anchor | None, now: datetime) -> None:
+def found(
+    store: Store, *, audience: str, key: Ed25519PrivateKey, anchor: Anchor | None, now: datetime
+) -> None:
     """Begin the ledger of a store that was just created, and its anchor.
 
     Raises:
@@ -225,7 +233,12 @@ def found(store: Store, *, audience: str, key: Ed25519PrivateKey, anchor: Anchor
 
 
 def adopt(
-    store: Store, *, audience: str, ledger_key: Ed25519PrivateKey | Path | str, reason: str, clock: Callable[[], datetime]
+    store: Store,
+    *,
+    audience: str,
+    ledger_key: Ed25519PrivateKey | Path | str,
+    reason: str,
+    clock: Callable[[], datetime],
 ) -> tuple[Head, datetime]:
     """Go on with a restored copy: a new epoch, whatever was issued before it refused, every pending ticket void.
 
@@ -239,7 +252,9 @@ def adopt(
         LedgerError: the copy's own ledger does not verify.
     """
     if not reason.strip():
-        raise ConfigError("adopt.reason", "an adoption needs a reason", fix="say which backup this is, and why")
+        raise ConfigError(
+            "adopt.reason", "an adoption needs a reason", fix="say which backup this is, and why"
+        )
     key = private_ledger_key(ledger_key)
     now = clock()
     before = Ledger(store, key.public_key()).head()
@@ -251,9 +266,9 @@ def adopt(
 
     def work(rows: Rows) -> Change[Head]:
         made = adopted(rows, [draft], epoch=epoch, now=max(now, before.last_time), signer=signer)
-        fence = read_fence(rows).in_epoch()
         began = int(max(now, before.last_time).timestamp()) + 1
-        puts = {**made.puts, **void_tickets(rows), FENCE: fence_put(fence), EPOCH: _epoch_put(epoch, began)}
+        fence = fence_put(read_fence(rows).next_epoch())
+        puts = {**made.puts, **void_tickets(rows), FENCE: fence, EPOCH: _epoch_put(epoch, began)}
         return Change(puts, made.head)
 
     head = store.transact({HEAD, FENCE, EPOCH, *tickets}, work, now=now)
@@ -271,7 +286,9 @@ def private_ledger_key(given: Ed25519PrivateKey | Path | str) -> Ed25519PrivateK
     """
     key: Any = given if isinstance(given, Ed25519PrivateKey) else load_private_key(given)
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError("ledger.key", "the ledger's key must be an Ed25519 private key", fix="cigate init makes one")
+        raise ConfigError(
+            "ledger.key", "the ledger's key must be an Ed25519 private key", fix="cigate init makes one"
+        )
     return key
 
 

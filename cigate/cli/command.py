@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         description="A CI gateway: attest, decide, broker, run and prove what desktop agents ask of CI.",
         epilog="Verbs run in the gateway's folder, or take --config FILE. Start with: cigate demo",
     )
-    parser.add_argument("--config", metavar="FILE", default="gateway.yaml", help="the gateway.yaml (default: in this folder)")
+    parser.add_argument(
+        "--config", metavar="FILE", default="gateway.yaml", help="the gateway.yaml (default: in this folder)"
+    )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def verb(under: Any, name: str, function: str, text: str) -> argparse.ArgumentParser:
@@ -53,9 +55,13 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(verb=function)
         return made
 
-    made = verb(verbs, "init", "folder.init", "make a commented gateway folder, or the state for --config FILE")
+    made = verb(
+        verbs, "init", "folder.init", "make a commented gateway folder, or the state for --config FILE"
+    )
     made.add_argument("folder", metavar="DIR", nargs="?")
-    made = verb(verbs, "demo", "demo.demo", "the guided tour: real requests through a real gateway; its folder stays")
+    made = verb(
+        verbs, "demo", "demo.demo", "the guided tour: real requests through a real gateway; its folder stays"
+    )
     made.add_argument("--dir", metavar="DIR", help="where to make the demo's folder (default: ./cigate-demo)")
 
     made = verb(verbs, "keygen", "keys.keygen", "make a key pair: FILE (mode 600) and FILE.pub")
@@ -68,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--agent")
     made.add_argument("--user")
     made.add_argument("--device")
-    made.add_argument("--encoding", choices=("der", "raw"), default="der", help="how P-256 signatures are written")
+    made.add_argument(
+        "--encoding", choices=("der", "raw"), default="der", help="how P-256 signatures are written"
+    )
     made.add_argument("--valid-from", metavar="TIME")
     made.add_argument("--valid-until", metavar="TIME")
     made = verb(verbs, "revoke", "keys.revoke", "revoke a key for good (or agent:ID, user:ID, device:ID)")
@@ -78,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     made = verb(verbs, "sign", "requests.sign", "sign a request; audience and key id come from the folder")
     made.add_argument("request", metavar="REQUEST.json")
     made.add_argument("--key", metavar="K", required=True, help="the private key's file")
-    made = verb(verbs, "submit", "requests.submit", "take a signed request through the gateway, to the end of its run")
+    made = verb(
+        verbs, "submit", "requests.submit", "take a signed request through the gateway, to the end of its run"
+    )
     made.add_argument("signed", metavar="SIGNED.json", help="a file, or - for stdin")
     for name in ("approve", "reject"):
         made = verb(verbs, name, f"requests.{name}", f"{name} a held request, signed with your own key")
@@ -88,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--yes", action="store_true", help="sign without asking")
     made = verb(verbs, "status", "requests.status", "a ticket or a run, as it stands")
     made.add_argument("id", metavar="TICKET|RUN")
-    made.add_argument("--output", action="store_true", help="what the job printed, scrubbed of the literal secret")
+    made.add_argument(
+        "--output", action="store_true", help="what the job printed, scrubbed of the literal secret"
+    )
 
     for name, text in (("halt", "stop: nothing more starts"), ("resume", "lift a halt, or all halts")):
         made = verb(verbs, name, f"operate.{name}", text)
@@ -97,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
         scope.add_argument("--action", metavar="X")
         scope.add_argument("--pipeline", metavar="X")
         made.add_argument("reason", metavar="REASON")
-    made = verb(verbs, "reconcile", "operate.reconcile", "undo what dead processes left, and retry what failed")
+    made = verb(
+        verbs, "reconcile", "operate.reconcile", "undo what dead processes left, and retry what failed"
+    )
     made.add_argument("--watch", action="store_true", help="go on until nothing is outstanding")
     verb(verbs, "health", "operate.health", "how the gateway stands")
     made = verb(verbs, "backup", "operate.backup", "a consistent copy of live state")
@@ -105,13 +119,17 @@ def _parser() -> argparse.ArgumentParser:
     made = verb(verbs, "adopt", "operate.adopt", "go on with a restored copy: a new epoch")
     made.add_argument("reason", metavar="REASON")
 
-    ledger = verbs.add_parser("ledger", help="read, prove and verify the ledger").add_subparsers(metavar="VERB", required=True)
+    ledger = verbs.add_parser("ledger", help="read, prove and verify the ledger").add_subparsers(
+        metavar="VERB", required=True
+    )
     verb(ledger, "export", "ledger.export", "every entry as JSON Lines, with the signed checkpoint last")
     verb(ledger, "checkpoint", "ledger.checkpoint", "the signed checkpoint: keep it outside")
     made = verb(ledger, "verify", "ledger.verify", "verify the ledger, or an export, byte for byte")
     made.add_argument("export", metavar="EXPORT", nargs="?")
     made.add_argument("--checkpoint", metavar="FILE", help="a signed checkpoint that was kept outside")
-    made.add_argument("--public-key", metavar="K", help="the ledger's public key (default: ledger.pub in the folder)")
+    made.add_argument(
+        "--public-key", metavar="K", help="the ledger's public key (default: ledger.pub in the folder)"
+    )
     made = verb(ledger, "prove", "ledger.prove", "the proof that an entry is in the ledger")
     made.add_argument("index", metavar="N", type=int)
     made = verb(ledger, "show", "ledger.show_entries", "an entry, or all")
@@ -124,10 +142,14 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--commit", metavar="C")
     made.add_argument("--decision", metavar="ID")
     made.add_argument("--max-age", metavar="S", type=int, help="seconds")
-    made = verb(ledger, "replay", "ledger.replay", "decide every entry again; exit 1 and the differences, if any")
+    made = verb(
+        ledger, "replay", "ledger.replay", "decide every entry again; exit 1 and the differences, if any"
+    )
     made.add_argument("--policy", metavar="FILE", help="decide by this policy instead")
 
-    policy = verbs.add_parser("policy", help="check, try and explain policies").add_subparsers(metavar="VERB", required=True)
+    policy = verbs.add_parser("policy", help="check, try and explain policies").add_subparsers(
+        metavar="VERB", required=True
+    )
     made = verb(policy, "check", "policy.check", "load a policy; errors as FILE:LINE:COLUMN: code: text")
     made.add_argument("file", metavar="FILE")
     for name, text in (("decide", "decide on a document of facts"), ("explain", "the same, in words")):

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -26,10 +27,16 @@ from cigate.errors import ConfigError
 from cigate.gateway import Gateway
 from cigate.ledger import verify_export
 from cigate.outcome import Outcome, RunStatus
+from cigate.pipelines.local import LocalPipeline
 from cigate.signing import KeyId, KeyRecord, Signer, load_private_key, write_key_pair
 
 AUDIENCE = "demo.cigate.example"
-_CODE = {Effect.ALLOW: "allow", Effect.DENY: "deny", Effect.REQUIRE_APPROVAL: "require approval", Effect.THROTTLE: "throttle"}
+_CODE = {
+    Effect.ALLOW: "allow",
+    Effect.DENY: "deny",
+    Effect.REQUIRE_APPROVAL: "require approval",
+    Effect.THROTTLE: "throttle",
+}
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -64,17 +71,35 @@ class Tour:
         )
         python = which("python3", path="/usr/bin:/usr/local/bin:/bin")
         if python is None or which("git") is None:
-            raise ConfigError("demo.missing", "the tour needs git, and a python3 in /usr", fix="apt install git python3")
+            raise ConfigError(
+                "demo.missing", "the tour needs git, and a python3 in /usr", fix="apt install git python3"
+            )
         self._folder.mkdir(mode=0o700, parents=True)
         config = self._folder / "gateway.yaml"
         write_once(config, demo_files.GATEWAY_YAML.replace("PYTHON", python).encode(), 0o600)
         write_once(self._folder / "policy.yaml", demo_files.POLICY_YAML.encode(), 0o600)
-        read_configuration(config).pipelines()["local"].probe()
+        pipeline = read_configuration(config).pipelines()["local"]
+        if isinstance(pipeline, LocalPipeline):
+            pipeline.probe()
         make_state(config)
         self._commit = self._make_repository()
         with Gateway.from_config(config) as gateway:
-            self._enrol(gateway, "agent-laptop-1", use="request", agent="agent-1234", user="alice@example.com", device="laptop-1")
-            self._enrol(gateway, "agent-laptop-2", use="request", agent="agent-5678", user="alice@example.com", device="laptop-2")
+            self._enrol(
+                gateway,
+                "agent-laptop-1",
+                use="request",
+                agent="agent-1234",
+                user="alice@example.com",
+                device="laptop-1",
+            )
+            self._enrol(
+                gateway,
+                "agent-laptop-2",
+                use="request",
+                agent="agent-5678",
+                user="alice@example.com",
+                device="laptop-2",
+            )
             self._enrol(gateway, "bob-approves", use="approval", user="bob@example.com")
         self._out.row("folder", f"{self._folder}/  (gateway.yaml, policy.yaml, app.git, keys, state.db)")
         self._out.row("commit", self._commit)
@@ -92,16 +117,24 @@ class Tour:
         self._show("unmanaged agent", gateway, gateway.submit(wish))
 
         self._chapter("3. A trusted agent wants infrastructure: a person is asked")
-        wish = self._signed("agent-laptop-1", "agent-1234", "create-infra", {"size": "small"}, purpose="load test on Friday")
+        wish = self._signed(
+            "agent-laptop-1", "agent-1234", "create-infra", {"size": "small"}, purpose="load test on Friday"
+        )
         held = gateway.submit(wish)
         self._show("needs approval", gateway, held)
         if held.ticket is not None:
             self._out.row("bob reads", held.ticket.summary())
             self._out.row("bob signs", f"his key signs {held.ticket.digest}")
-            self._show("approved by bob", gateway, gateway.approve(self._signers["bob-approves"].approve(held.ticket)))
+            self._show(
+                "approved by bob",
+                gateway,
+                gateway.approve(self._signers["bob-approves"].approve(held.ticket)),
+            )
 
         self._chapter("4. Too many test runs: two an hour are allowed")
-        self._quietly(gateway, gateway.submit(self._signed("agent-laptop-1", "agent-1234", "run-test-suite", tests)))
+        self._quietly(
+            gateway, gateway.submit(self._signed("agent-laptop-1", "agent-1234", "run-test-suite", tests))
+        )
         third = self._signed("agent-laptop-1", "agent-1234", "run-test-suite", tests)
         self._show("one too many", gateway, gateway.submit(third))
 
@@ -124,7 +157,10 @@ class Tour:
         """Verify it, then change one byte in a copy and verify that."""
         self._chapter("The ledger")
         found = gateway.ledger.verify()
-        self._out.row("verified", f"{found.size} entries, root {found.root[:16]}…, {'every entry is as signed' if found.ok else found.message}")
+        self._out.row(
+            "verified",
+            f"{found.size} entries, root {found.root[:16]}…, {'every entry is as signed' if found.ok else found.message}",
+        )
         copy = self._folder / "ledger-copy.jsonl"
         with open(copy, "wb") as file:
             gateway.ledger.export(file)
@@ -167,7 +203,9 @@ class Tour:
     def _quietly(self, gateway: Gateway, outcome: Outcome) -> None:
         self._out.row("second run", f"{outcome.effect.value}, {outcome.code}")
         cost = str(outcome.cost) if outcome.cost else "-"
-        self._summary.append(("second test run", _CODE[outcome.effect], outcome.code, str(outcome.exit_code), cost))
+        self._summary.append(
+            ("second test run", _CODE[outcome.effect], outcome.code, str(outcome.exit_code), cost)
+        )
 
     def _operator_view(self, gateway: Gateway, outcome: Outcome) -> str:
         if outcome.run is None or outcome.decision_id is None:
@@ -175,7 +213,9 @@ class Tour:
         status = gateway.status(outcome.decision_id)
         return (status.output or b"").decode("utf-8", "replace") if isinstance(status, RunStatus) else ""
 
-    def _signed(self, key: str, agent: str, action: str, parameters: dict[str, str], purpose: str | None = None) -> bytes:
+    def _signed(
+        self, key: str, agent: str, action: str, parameters: dict[str, str], purpose: str | None = None
+    ) -> bytes:
         request = {
             "agent_id": agent,
             "agent_version": "2.0.1",
@@ -187,7 +227,7 @@ class Tour:
         }
         return self._signers[key].sign(request)
 
-    def _enrol(self, gateway: Gateway, name: str, **owner: str) -> None:
+    def _enrol(self, gateway: Gateway, name: str, **owner: Any) -> None:
         private = self._folder / f"{name}.key"
         public = write_key_pair(private)
         gateway.enrol(KeyRecord.enrol(public.read_bytes(), id=name, **owner))
@@ -197,7 +237,11 @@ class Tour:
         """A bare repository with one commit on main, in which the broker's public key lies for the job."""
         work, bare = self._folder / "app", self._folder / "app.git"
         work.mkdir()
-        raw = load_private_key(self._folder / "broker-local.key").public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)[-32:]
+        raw = (
+            load_private_key(self._folder / "broker-local.key")
+            .public_key()
+            .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)[-32:]
+        )
         for name, text in (
             ("run_tests.py", demo_files.RUN_TESTS),
             ("make_infra.py", demo_files.MAKE_INFRA),
@@ -220,4 +264,6 @@ def _git(*arguments: str) -> str:
 def _free(folder: Path) -> Path:
     if not folder.exists():
         return folder
-    return next(found for n in range(2, 1000) if not (found := folder.with_name(f"{folder.name}-{n}")).exists())
+    return next(
+        found for n in range(2, 1000) if not (found := folder.with_name(f"{folder.name}-{n}")).exists()
+    )

@@ -25,7 +25,11 @@ def init(arguments: argparse.Namespace) -> int:
     else:
         path = Path(arguments.config)
         if not path.exists():
-            raise ConfigError("init.nothing", f"there is no {path}", fix="cigate init DIR, or write one and init --config FILE")
+            raise ConfigError(
+                "init.nothing",
+                f"there is no {path}",
+                fix="cigate init DIR, or write one and init --config FILE",
+            )
     made = make_state(path)
     say(f"made {', '.join(str(each) for each in made)}")
     say("next: keygen, enrol, sign, submit; `cigate --help` lists the verbs")
@@ -82,7 +86,11 @@ def signer(arguments: argparse.Namespace) -> Signer:
     finally:
         store.close()
     if row is None:
-        raise ConfigError("key.not-enrolled", f"the key in {arguments.key} is not enrolled here", fix=f"cigate enrol {arguments.key}.pub --id …")
+        raise ConfigError(
+            "key.not-enrolled",
+            f"the key in {arguments.key} is not enrolled here",
+            fix=f"cigate enrol {arguments.key}.pub --id …",
+        )
     return Signer.from_pem(arguments.key, key_id=KeyId(read_row(row)["id"]), audience=found.audience)
 
 
@@ -102,7 +110,9 @@ def write_once(path: Path, content: bytes, mode: int) -> Path:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise ConfigError("init.exists", f"{path} is there already", fix="init never overwrites: choose another folder") from None
+        raise ConfigError(
+            "init.exists", f"{path} is there already", fix="init never overwrites: choose another folder"
+        ) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     return path

@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from cigate.cli.folder import configuration, ledger_public_key, read_input, say, show
 from cigate.decision import Decision
 from cigate.errors import LedgerError, RequestError
 from cigate.facts import Facts
-from cigate.ledger import Ledger, replay_ledger, verify_export
+from cigate.ledger import Ledger, verify_export
 from cigate.ledger import check_receipt as check
+from cigate.ledger import replay as replay_entries
 from cigate.policy import PolicyEngine, decide, settle
 from cigate.state import anchor_of
 from cigate.stores import open_store
@@ -36,11 +39,15 @@ def verify(arguments: argparse.Namespace) -> int:
     if arguments.export is None:
         found = _read(arguments).verify(outside)
     else:
-        found = verify_export(read_input(arguments.export), public_key=_public_key(arguments), checkpoint=outside)
+        found = verify_export(
+            read_input(arguments.export), public_key=_public_key(arguments), checkpoint=outside
+        )
     show(found.to_json())
     say(f"{found.code}: {found.message}")
     if found.ok and not found.anchored:
-        say("not anchored: whoever can write the folder could have signed another history; keep a checkpoint outside")
+        say(
+            "not anchored: whoever can write the folder could have signed another history; keep a checkpoint outside"
+        )
     return 0 if found.ok else 1
 
 
@@ -83,7 +90,7 @@ def check_receipt(arguments: argparse.Namespace) -> int:
 def replay(arguments: argparse.Namespace) -> int:
     other = PolicyEngine.from_path(arguments.policy) if arguments.policy else None
     ledger = _read(arguments)
-    differences = replay_ledger(ledger.entries(), _decider(ledger, other), settle, by_another=other is not None)
+    differences = replay_entries(ledger.entries(), _decider(ledger, other), settle)
     show({"entries": ledger.size, "differences": [each.to_json() for each in differences]})
     return 1 if differences else 0
 
@@ -98,7 +105,9 @@ def _decider(ledger: Ledger, other: PolicyEngine | None) -> Callable[[str, Facts
 
     def by_digest(digest: str, facts: Facts) -> Decision:
         if other is not None:
-            return decide(other, facts)
+            return evolve(
+                decide(other, facts), policy_digest=digest
+            )  # that it is another one is no difference
         if digest not in engines:
             if digest not in texts:
                 raise LedgerError("replay.no-policy", f"the ledger holds no policy {digest}")
@@ -114,7 +123,7 @@ def _read(arguments: argparse.Namespace) -> Ledger:
     ledger = Ledger(store, ledger_public_key(found).read_bytes())
     anchor = anchor_of(store)
     if anchor is not None:
-        anchor.check(ledger.head())
+        anchor.check(ledger.head(), ledger.root_at)
     return ledger
 
 
@@ -132,5 +141,17 @@ def _public_key(arguments: argparse.Namespace) -> bytes | None:
 
 
 def _line(public: Mapping[str, Any]) -> str:
-    wanted = ("effect", "code", "action", "decision_id", "result", "scope", "key", "policy", "ticket", "verdict", "refused")
+    wanted = (
+        "effect",
+        "code",
+        "action",
+        "decision_id",
+        "result",
+        "scope",
+        "key",
+        "policy",
+        "ticket",
+        "verdict",
+        "refused",
+    )
     return " ".join(f"{name}={public[name]}" for name in wanted if public.get(name) is not None)

@@ -57,7 +57,9 @@ def backup(arguments: argparse.Namespace) -> int:
         store.backup(Path(arguments.file))
     finally:
         store.close()
-    say(f"backed up to {arguments.file}; to go on with it: put it in the state's place, then cigate adopt REASON")
+    say(
+        f"backed up to {arguments.file}; to go on with it: put it in the state's place, then cigate adopt REASON"
+    )
     return 0
 
 
@@ -66,11 +68,17 @@ def adopt(arguments: argparse.Namespace) -> int:
     store = open_store(found.store, folder=found.folder)
     try:
         head, began = adopt_state(
-            store, audience=found.audience, ledger_key=found.ledger_key(), reason=arguments.reason, clock=utc_now
+            store,
+            audience=found.audience,
+            ledger_key=found.ledger_key(),
+            reason=arguments.reason,
+            clock=utc_now,
         )
     finally:
         store.close()
-    threading.Event().wait(max(0.0, (began - utc_now()).total_seconds()))  # so that what is signed next counts
+    threading.Event().wait(
+        max(0.0, (began - utc_now()).total_seconds())
+    )  # so that what is signed next counts
     with gateway(arguments) as opened:
         outstanding = opened.reconcile()
     show({"epoch": head.epoch, "origin": head.origin, "size": head.size, "outstanding": list(outstanding)})

@@ -18,7 +18,14 @@ _EXIT = {Effect.ALLOW: 0, Effect.DENY: 10, Effect.REQUIRE_APPROVAL: 11, Effect.T
 
 def check(arguments: argparse.Namespace) -> int:
     engine = PolicyEngine.from_path(arguments.file, schema=_schema(arguments))
-    show({"name": engine.name, "sequence": engine.sequence, "digest": engine.digest, "rules": len(engine.rules)})
+    show(
+        {
+            "name": engine.name,
+            "sequence": engine.sequence,
+            "digest": engine.digest,
+            "rules": len(engine.rules),
+        }
+    )
     return 0
 
 
@@ -39,7 +46,9 @@ def _decide(arguments: argparse.Namespace) -> Decision:
     try:
         facts = ijson.parse(raw)
     except ijson.JSONError as error:
-        raise RequestError(error.code, error.message, where=f"{arguments.facts}:{error.where}", fix=error.fix) from error
+        raise RequestError(
+            error.code, error.message, where=f"{arguments.facts}:{error.where}", fix=error.fix
+        ) from error
     if not isinstance(facts, dict):
         raise RequestError("facts.type", "expected a JSON object of facts")
     return _engine(arguments).decide(facts)

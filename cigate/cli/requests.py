@@ -78,7 +78,11 @@ def _agree(ticket: Ticket, verdict: str, arguments: argparse.Namespace) -> None:
     if arguments.yes:
         return
     if not sys.stdin.isatty():
-        raise RequestError("approval.unread", "nobody is here to read it", fix="give --digest D of the summary you have read, or --yes")
+        raise RequestError(
+            "approval.unread",
+            "nobody is here to read it",
+            fix="give --digest D of the summary you have read, or --yes",
+        )
     sys.stderr.write(f"{verdict} this? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -89,7 +93,9 @@ def _document(raw: bytes) -> dict[str, Any]:
     try:
         found = ijson.parse(raw)
     except ijson.JSONError as error:
-        raise RequestError(error.code.replace("json.", "request.", 1), error.message, where=error.where, fix=error.fix) from error
+        raise RequestError(
+            error.code.replace("json.", "request.", 1), error.message, where=error.where, fix=error.fix
+        ) from error
     if not isinstance(found, dict):
         raise RequestError("request.type", "expected a JSON object")
     return found
@@ -99,7 +105,9 @@ def _print(outcome: Outcome) -> int:
     show(outcome.to_json())
     name = outcome.decision_id
     if outcome.ticket is not None and outcome.exit_code == 11:
-        say(f"held as {outcome.ticket.id}: people approve it with `cigate approve {outcome.ticket.id} --key …`")
+        say(
+            f"held as {outcome.ticket.id}: people approve it with `cigate approve {outcome.ticket.id} --key …`"
+        )
     elif outcome.exit_code != 0 and name is not None:
         say(f"{outcome.code}; operators read why with `cigate status {name}`")
     elif outcome.exit_code != 0:

@@ -25,7 +25,9 @@ class Terminal:
         """A line that begins a chapter."""
         self.line()
         rule = ("─" if self._colour else "-") * max(0, self._width - len(text) - 4)
-        self.line(f"{self.styled('--' if not self._colour else '──', 'dim')} {self.styled(text, 'bold')} {self.styled(rule, 'dim')}")
+        self.line(
+            f"{self.styled('--' if not self._colour else '──', 'dim')} {self.styled(text, 'bold')} {self.styled(rule, 'dim')}"
+        )
 
     def line(self, text: str = "") -> None:
         self._stream.write(text.rstrip() + "\n")
@@ -39,7 +41,9 @@ class Terminal:
         """One labelled row, wrapped under itself; each line of `text` begins on its own."""
         first = True
         for part in inert(text).splitlines() or [""]:
-            wrapped = textwrap.wrap(part, self._width - _LABEL - 2, break_long_words=True, drop_whitespace=False) or [""]
+            wrapped = textwrap.wrap(
+                part, self._width - _LABEL - 2, break_long_words=True, drop_whitespace=False
+            ) or [""]
             for line in wrapped:
                 name = self.styled(f"{label:<{_LABEL}}", "cyan") if first else " " * _LABEL
                 self.line(f"  {name}{self.styled(line, style)}")
@@ -52,7 +56,12 @@ class Terminal:
     def table(self, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         """Columns as wide as they need to be; the second one is coloured as an effect."""
         widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
-        self.line("  " + "  ".join(self.styled(name.ljust(width), "dim") for name, width in zip(head, widths, strict=True)))
+        self.line(
+            "  "
+            + "  ".join(
+                self.styled(name.ljust(width), "dim") for name, width in zip(head, widths, strict=True)
+            )
+        )
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             cells[1] = self.styled(cells[1], _EFFECT_STYLE.get(row[1].replace(" ", "_"), ""))
@@ -66,6 +75,8 @@ class Terminal:
 def inert(text: str) -> str:
     """Text that can't move the cursor, ring or colour anything: control and format characters shown as escapes."""
     return "".join(
-        character if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else ascii(character)[1:-1]
+        character
+        if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else ascii(character)[1:-1]
         for character in text
     )

@@ -205,6 +205,29 @@ class TestTokens:
         signed = TokenKey(KEYS["EdDSA"]).write({**claims, **change})
         assert refusal(lambda: broker.introspect(signed, audience="decision-1")) == code
 
+    @pytest.mark.parametrize("payload", [b"[]", b'"a"', b"{", b'{"a":1,"a":2}', b"\xff"])
+    @pytest.mark.parametrize("algorithm", KEYS)
+    def test_signed_bytes_that_are_no_claims_are_refused(self, algorithm: str, payload: bytes) -> None:
+        key = TokenKey(KEYS[algorithm])
+        pem = KEYS[algorithm].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        private = jwk.import_key(pem, "EC" if algorithm == "ES256" else "OKP")
+        header = {"alg": algorithm, "kid": key.thumbprint, "typ": "at+jwt"}
+        signed = jws.serialize_compact(header, payload, private, algorithms=[algorithm])
+        assert refusal(lambda: key.read(signed)) == "token.claims"
+
+    def test_a_grant_that_no_token_can_hold_issues_nothing_and_keeps_its_tag(
+        self, broker: LocalBroker
+    ) -> None:
+        assert refusal(lambda: broker.issue(grant(user="\ud800"), until=NOW + TEN_MINUTES)) == "broker.grant"
+        assert broker.issue(grant(), until=NOW + TEN_MINUTES).tag == "decision-1"
+
+    @pytest.mark.parametrize(
+        "audience", ["", "decision", "decision-1/", "decision-1 ", "DECISION-1", "decision-10", None]
+    )
+    def test_a_token_is_for_exactly_one_audience(self, audience: Any, broker: LocalBroker) -> None:
+        token = token_of(broker.issue(grant(), until=NOW + TEN_MINUTES))
+        assert refusal(lambda: broker.introspect(token, audience=audience)) == "token.audience"
+
     def test_claims_that_are_missing_match_nothing(self, clock: Clock) -> None:
         broker = LocalBroker(KEYS["EdDSA"], PROFILES, clock=clock)
         claims = dict(

@@ -228,6 +228,7 @@ class TestMistakes:
                 "PEP 440",
             ),
             (({"a": {"capabilities": "tests"}}, {}, {}), "config.type", "/agents/a/capabilities", "a list"),
+            (({1: {}}, {}, {}), "config.type", "/agents", "names are strings"),
             (({"a/b": None}, {}, {}), "config.type", "/agents/a~1b", "a map"),
             (
                 ({}, {"u": {"role": ["sre"]}}, {}),

@@ -143,6 +143,20 @@ def test_a_value_that_means_nothing_counts_as_unknown(path: str, value: Any) -> 
     assert scorer.score(facts({**GOOD, path: value})).score == scorer.score(facts(GOOD).without(path)).score
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("attestation.level", 2),
+        ("runner.blast_radius", "low"),
+        ("history.failures", 1),
+        ("history.denials", 1),
+    ],
+)
+def test_what_is_not_good_never_counts_as_nothing_however_small_its_weight(path: str, value: Any) -> None:
+    scorer = WeightedScorer({signal.name: 1 for signal in WeightedScorer().signals()})
+    assert scorer.score(facts({**GOOD, path: value})).score == 1
+
+
 def test_risk_becomes_facts_by_name() -> None:
     risk = WeightedScorer().score(facts({**GOOD, "device.managed": False, "history.denials": 1}))
     assert risk.factors == (Factor("device.managed", 10, False), Factor("history.denials", 3, 1))

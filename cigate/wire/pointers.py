@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 _LONGEST_PLACE = 256
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 def pointer(steps: Iterable[str | int]) -> str:
@@ -20,6 +18,12 @@ def place(steps: Iterable[str | int]) -> str:
 
 
 def shown(text: str, *, most: int = 80) -> str:
-    """Text on one line: at most `most` characters of it, what does not print is escaped as `\\u001b`."""
+    """Text on one line: at most `most` characters of it, and what does not print is escaped as `\\u001b`."""
     cut = text if len(text) <= most else text[:most] + "…"
-    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", cut)
+    return cut if cut.isprintable() else "".join(map(_escaped, cut))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"

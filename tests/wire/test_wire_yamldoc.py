@@ -270,7 +270,7 @@ def test_hostile_documents_are_refused_at_a_small_cost(text: str) -> None:
     begun = time.process_time()
     with pytest.raises(YAMLError):
         parse(text, "f")
-    assert time.process_time() - begun < 1.5
+    assert time.process_time() - begun < 5  # what grows with the square of 256 KiB takes minutes
 
 
 @given(st.binary(max_size=60) | st.text(alphabet="ab:-?[]{},&*!|>'\"%@`#\n \t~0.<", max_size=40))

@@ -1,14 +1,14 @@
 """What an absent fact excuses: the error of reading it, and no other.
 
 Theory of operation. By polarity alone a fact that goes missing never makes a rule open. But rules also deny
-by being in error, and CEL's `&&` and `||` absorb errors: in `risk.score < 30 && has(purpose)` an unknown
-score is an error while a purpose is given, and nothing at all once it is left out, so that another allow
-rule may open what was denied. An agent could leave its purpose out for that. So a rule whose presence test
-fails is also read
-with that test undecided, both ways: if any reading of the rule is in error, then the rule is.
+by being in error, and CEL's `&&` and `||` absorb errors: in `risk.score < 30 && has(parameters.ref)` an
+unknown score is an error while the parameter is given, and nothing at all once the agent leaves it out, so
+that another allow rule may open what was denied. So a rule whose presence test fails is also read with that
+test undecided, both ways: if any such reading is in error, then the rule is.
 
-Reading the absent fact itself is never that error: that `has(x) && x < 30` is false without x is what it
-says. Deny rules need none of this, for error and true are the same to them.
+Reading the absent fact itself is never that error: that `has(x) && x < 30` is false without x is what it says,
+and whoever tests for a whole map, as in `has(device.posture)`, tests for all that is in it. Deny rules need
+none of this, for error and true are the same to them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from attrs import frozen
 from cigate import cel
 from cigate.cel.functions import TYPE_NAMES
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
-from cigate.cel.syntax import Comprehension, Name, Node, line_column, render_readable, walk
+from cigate.cel.syntax import Comprehension, Name, Node, render_readable, walk
 from cigate.cel.types import BOOL, STRING
 from cigate.decision import Effect
 from cigate.errors import PolicyError
@@ -72,10 +72,7 @@ class _Text:
     text: str
 
     def error(self, code: str, message: str, at: int, *, fix: str = "") -> PolicyError:
-        line, column = line_column(self.text, at)
-        return self.source.expression_error(
-            f"policy.{code}", message, self.pointer, line=line, column=column, fix=fix
-        )
+        return self.source.expression_error(f"policy.{code}", message, self.pointer, self.text, at, fix=fix)
 
 
 class _Compiler:

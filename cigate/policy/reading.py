@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from cigate.cel.syntax import line_column
 from cigate.decision import Effect, Obligations
 from cigate.errors import ConfigError, PolicyError
 from cigate.policy.document import BUCKET_KEYS, ISOLATIONS, PolicyDocument, Rule, Throttle, Variable
@@ -60,23 +61,27 @@ class Source:
         return PolicyError(code, message, where=self.document.place(pointer), fix=fix)
 
     def expression_error(
-        self, code: str, message: str, pointer: str, *, line: int, column: int, fix: str = ""
+        self, code: str, message: str, pointer: str, expression: str, at: int, *, fix: str = ""
     ) -> PolicyError:
-        """The error about a place (`line` and `column`, from 1) in the expression that stands at a pointer."""
+        """The error about a character offset in the expression that stands at a pointer.
+
+        The place is exact where the document holds the expression's line as it is; where it is folded or escaped
+        it is that of the whole value.
+        """
+        line, column = line_column(expression, at)
+        written = expression.split("\n")[line - 1]
         top, left = self.document.position(pointer)
-        lines = self.text.splitlines()
-        head = lines[top - 1][left - 1 : left] if top <= len(lines) else ""
-        if head in ("|", ">"):
-            # A literal block keeps its lines. A folded one joins them: then its first line is the nearest
-            # place.
-            at = top + (line if head == "|" else 1)
-            indent = len(lines[at - 1]) - len(lines[at - 1].lstrip()) if at <= len(lines) else 0
-            place = (at, indent + (column if head == "|" else 1))
-        else:
-            place = (top, left + (1 if head in ("'", '"') else 0) + (column - 1 if line == 1 else 0))
-            if place[1] > len(lines[top - 1]) + 1:
-                place = (top, left)
-        return PolicyError(code, message, where=f"{self.document.name}:{place[0]}:{place[1]}", fix=fix)
+        rows = self.text.split("\n")
+        head = rows[top - 1][left - 1 : left]
+        if head == "|":
+            top, left = top + line, rows[min(top + line, len(rows)) - 1].rfind(written) + 1
+        elif head in ("'", '"'):
+            left += 1
+        if left and rows[top - 1].startswith(written, left - 1):
+            return PolicyError(
+                code, message, where=f"{self.document.name}:{top}:{left + column - 1}", fix=fix
+            )
+        return self.error(code, message, pointer, fix=fix)
 
 
 def read(text: str, name: str, *, actions: Collection[str] | None) -> tuple[PolicyDocument, Source]:

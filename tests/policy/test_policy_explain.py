@@ -1,0 +1,81 @@
+"""Why, in words and as data."""
+
+from __future__ import annotations
+
+import json
+
+from policy_writing import ACTION, allow, ask, deny, facts, policy, throttle
+
+from cigate.decision import Taken
+from cigate.policy import explain, settle
+
+
+def test_each_rule_is_shown_with_what_it_saw_and_others_are_counted() -> None:
+    engine = policy(
+        allow("agent.managed && risk.score < 50", name="managed"),
+        deny("device.posture.missing > 3", name="posture"),
+        deny(actions=["create-infra"]),
+    )
+    text = engine.decide(facts()).explain()
+    assert "deny (policy.rule-error)" in text
+    assert "allow rule managed is true" in text
+    assert "risk.score: 10" in text
+    assert "deny rule posture is in error" in text
+    assert "1 other rule speaks of other actions only" in text
+
+
+def test_a_deny_for_want_of_an_allow_rule_says_what_the_nearest_one_lacks() -> None:
+    engine = policy(
+        allow("agent.trusted && risk.score < 5 && cost.estimate < 10", name="far"),
+        allow("agent.trusted && risk.score < variables.least && agent.managed", name="near"),
+        variables={"least": "cost.estimate - 115"},
+    )
+    found = explain(engine, facts())
+    assert found.missing == (
+        "risk.score < cost.estimate - 115, for the allow rule near "
+        "(found risk.score = 10, cost.estimate = 120)",
+    )
+
+
+def test_where_no_rule_allows_the_action_the_explanation_says_so() -> None:
+    assert explain(policy(deny("false")), facts()).missing == (f"a rule that allows {ACTION}: there is none",)
+
+
+def test_people_tokens_and_budget_that_are_missing_are_named() -> None:
+    asking = explain(policy(allow(), ask(count=2, roles=["sre", "lead"], name="two")), facts())
+    assert asking.missing == ("2 more approvals by sre or lead for the rule two",)
+    taking = explain(
+        policy(allow(), ask(name="one"), throttle(key=["agent.id"], name="ten")),
+        facts(approvals=[{"user": "bob"}]),
+    )
+    assert taking.missing == (
+        "the approvals of bob for the rule one, used once",
+        "120 minor units of EUR from the budget",
+        "a token of the rule ten, whose bucket for agent-1 holds 10 per 3600s",
+    )
+    throttled = explain(policy(allow(), throttle(name="closed")), facts())
+    assert throttled.missing == ("the throttle rule closed must not be true",)
+
+
+def test_a_settled_decision_explains_what_was_taken() -> None:
+    decision = policy(allow(), throttle(key=[])).decide(facts())
+    assert "All that it names was taken" in settle(decision, Taken()).explain()
+
+
+def test_what_no_rule_was_asked_about_is_explained_too() -> None:
+    for engine, given, code in (
+        (policy(), facts(), "policy.empty"),
+        (policy(allow()), facts(action=None), "facts.missing"),
+        (policy(allow()), {"action": 3}, "facts.type"),
+    ):
+        found = explain(engine, given)
+        assert (found.decision.code, found.rules) == (code, ())
+        assert found.missing
+
+
+def test_the_data_is_plain_json_and_says_the_same() -> None:
+    engine = policy(allow("agent.managed", name="a"), ask("risk.score > 5", name="q"))
+    found = json.loads(json.dumps(explain(engine, facts()).to_json()))
+    assert (found["effect"], found["code"]) == ("require_approval", "approval.required")
+    assert [(rule["rule"], rule["outcome"]) for rule in found["rules"]] == [("a", "true"), ("q", "true")]
+    assert {"part": "risk.score", "value": "10"} in found["rules"][1]["seen"]

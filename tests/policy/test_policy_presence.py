@@ -1,0 +1,147 @@
+"""Presence tests are taken by polarity: what a missing fact could open does not load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from policy_writing import allow, ask, deny, facts, policy, throttle
+
+from cigate.decision import Effect
+from cigate.errors import PolicyError
+
+AGE = "has(device.posture.age)"
+
+# Each: an expression, and whether it may stand in an allow rule, and in one that restricts.
+TESTS = {
+    AGE: (True, False),
+    f"!{AGE}": (False, True),
+    f"!!{AGE}": (True, False),
+    f"{AGE} && device.posture.age < 30": (True, False),
+    f"!{AGE} || device.posture.age > 30": (False, True),
+    f"!({AGE} && device.posture.age < 30)": (False, True),
+    f"!(!{AGE} || device.posture.age > 30)": (True, False),
+    f"{AGE} || !{AGE}": (False, False),
+    f"{AGE} == true": (False, False),
+    f"{AGE} ? true : false": (False, False),
+    f"true ? {AGE} : false": (False, False),
+    f"user.roles.exists(r, {AGE})": (False, False),
+    f"[{AGE}] == [true]": (False, False),
+    "variables.aged": (True, False),
+    "!variables.aged": (False, True),
+    "agent.managed && (risk.score > 3 || !variables.aged)": (False, True),
+    "has(device.posture)": (True, False),
+    '"age" in device.posture': (True, False),
+    '!("age" in device.posture)': (False, True),
+    "user.id in device.posture": (True, False),
+    '"posture" in device': (True, False),
+    "size(device.posture) > 0": (True, False),
+    "device.posture.size() >= 2": (True, False),
+    "0 < size(device.posture)": (True, False),
+    "size(device.posture) != 0": (True, False),
+    "device.posture != {}": (True, False),
+    "size(device.posture) < 2": (False, True),
+    "size(device.posture) == 0": (False, True),
+    "{} == device.posture": (False, True),
+    "2 >= size(device.posture)": (False, True),
+    "size(device.posture) == 2": (False, False),
+    "size(device.posture) + 1 > 2": (False, False),
+    "size(device.posture) > size(history)": (False, False),
+    'device.posture == {"age": 3}': (False, False),
+    "device.posture == history": (False, False),
+    "device.posture in [history]": (False, False),
+    'device.posture.exists(k, k == "age")': (False, False),
+    'device.posture.map(k, k) == ["age"]': (False, False),
+    "(true ? device.posture : history).age > 1": (False, False),
+    "type(device.posture) == map": (False, False),
+    # No presence tests at all: without the fact these are errors.
+    "device.posture.age > 30": (True, True),
+    'device.posture["age"] > 30': (True, True),
+    "device.posture[user.id] == 1": (True, True),
+    '"sre" in user.roles': (True, True),
+    'user.roles.exists(r, r == "sre")': (True, True),
+    "size(user.roles) == 0": (True, True),
+    'approvals.exists(a, a.user == "bob" && "sre" in a.roles)': (True, True),
+    "size(user.id) < 3": (True, True),
+    "user.id in ['a', 'b']": (True, True),
+}
+VARIABLES = {"aged": AGE}
+
+
+def loads(rule: dict[str, Any]) -> bool:
+    try:
+        policy(rule, variables=VARIABLES)
+    except PolicyError as error:
+        assert error.code == "policy.presence", str(error)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("expression", TESTS)
+def test_a_presence_test_loads_only_where_a_missing_fact_can_only_close(expression: str) -> None:
+    opens, restricts = TESTS[expression]
+    assert loads(allow(expression)) is opens
+    for rule in (deny, ask, throttle):
+        assert loads(rule(expression)) is restricts
+
+
+@pytest.mark.parametrize("expression", TESTS)
+def test_who_accepts_that_a_rule_ignores_the_unknown_may_write_anything(expression: str) -> None:
+    assert loads(deny(expression, on_unknown="ignore"))
+    assert loads(allow(expression, on_unknown="ignore"))
+
+
+def test_the_error_shows_the_idiom_that_is_right_and_where_it_belongs() -> None:
+    with pytest.raises(PolicyError) as caught:
+        policy(deny(f"agent.managed && {AGE} && device.posture.age > 30"))
+    text = str(caught.value)
+    assert "has(device.posture.age) is a presence test" in text
+    assert "!has(device.posture.age) || …, as in !has(x) || x > 30" in text
+    assert "on_unknown: ignore" in text
+    assert ":1:" in caught.value.where
+
+
+def test_the_idioms_mean_what_they_say() -> None:
+    known, unknown = facts(), facts(device={"posture": {}})
+    nothing = facts(device=None)
+    opening = policy(allow(f"{AGE} && device.posture.age < 30"))
+    closing = policy(allow(), deny(f"!{AGE} || device.posture.age > 30"))
+    asking = policy(allow(), ask(f"!{AGE} || device.posture.age > 30"))
+    for engine, effects in (
+        (opening, ["allow", "deny", "deny"]),
+        (closing, ["allow", "deny", "deny"]),
+        (asking, ["allow", "require_approval", "require_approval"]),
+    ):
+        assert [engine.decide(each).effect.value for each in (known, unknown, nothing)] == effects
+
+
+def test_a_rule_that_ignores_the_unknown_does_not_fire_then() -> None:
+    engine = policy(allow(), deny(f"{AGE} && device.posture.age > 2", on_unknown="ignore"))
+    assert engine.decide(facts()).effect is Effect.DENY
+    assert engine.decide(facts(device={"posture": {}})).effect is Effect.ALLOW
+
+
+# The agent chooses whether an optional parameter is there. Each: a rule beside `allow()`, that is in error while
+# the parameter is given, because the risk is unknown.
+HIDING = {
+    "an allow rule": allow("risk.score < 30 && has(parameters.ref)"),
+    "an allow rule, deeper": allow("(risk.score < 30 || has(parameters.tag)) && has(parameters.ref)"),
+    "an approval rule": ask("risk.score > 80 || !has(parameters.ref)"),
+    "a throttle rule": throttle("!has(parameters.ref) || risk.score > 80", key=["agent.id"]),
+    "a comparison of both": allow("has(parameters.ref) && parameters.ref == string(risk.score)"),
+}
+
+
+@pytest.mark.parametrize("case", HIDING)
+def test_an_absent_fact_excuses_no_error_but_its_own(case: str) -> None:
+    engine = policy(allow(), HIDING[case])
+    for parameters in ({"ref": "main"}, {}):
+        decision = engine.decide(facts(risk=None, parameters=parameters))
+        assert decision.code == "policy.rule-error", decision.explain()
+    assert engine.decide(facts(parameters={})).effect is not Effect.DENY
+
+
+def test_whoever_tests_for_a_whole_map_excuses_all_that_is_in_it() -> None:
+    engine = policy(allow(), ask("!has(device.posture) || device.posture.age > 30"))
+    assert engine.decide(facts(device=None)).effect is Effect.REQUIRE_APPROVAL
+    assert engine.decide(facts(device={"posture": {}})).code == "policy.rule-error"

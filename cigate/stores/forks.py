@@ -42,6 +42,7 @@ class ForkGate:
         self._stores: WeakSet[Connected] = WeakSet()
         self._quiet = threading.Condition(threading.Lock())
         self._inside = 0
+        self._forking = False
         self._mine = threading.local()
         self._carried: list[object] = []
 
@@ -65,6 +66,8 @@ class ForkGate:
             )
         pid = self._pid
         with self._quiet:
+            while self._forking:
+                self._quiet.wait()
             self._inside += 1
         self._mine.depth = getattr(self._mine, "depth", 0) + 1
         try:
@@ -84,6 +87,7 @@ class ForkGate:
             self._mine, "depth", 0
         ):  # forked from inside a transaction: waiting for it would never end
             return
+        self._forking = True  # or new operations would keep it waiting
         until = time.monotonic() + _LONGEST_WAIT
         while self._inside and (left := until - time.monotonic()) > 0:
             self._quiet.wait(left)
@@ -92,6 +96,8 @@ class ForkGate:
                 store.disconnect()
 
     def after_in_parent(self) -> None:
+        self._forking = False
+        self._quiet.notify_all()
         self._quiet.release()
 
     def after_in_child(self) -> None:
@@ -100,6 +106,7 @@ class ForkGate:
             self._carried.extend(store.connections())  # kept for good, so that nothing ever closes them here
         self._quiet = threading.Condition(threading.Lock())
         self._inside = 0
+        self._forking = False
         self._mine = threading.local()
 
 

@@ -85,6 +85,8 @@ class SQLiteStore:
         self._locks = FileLocks(Path(f"{self._path}.locks"))
         self._within = threading.local()
         self._closed = False
+        self._file: tuple[int, int] | None = None
+        self._replaced = False
         GATE.watch(self)
         weakref.finalize(self, _close_all, self._idle)
         with GATE.operation():
@@ -255,6 +257,8 @@ class SQLiteStore:
         with GATE.operation():
             if self._closed:
                 raise StoreUnavailable("store.closed", f"{self._path} was closed")
+            if self._replaced:
+                raise self._replacement()
             self._within.busy = True
             connection = None
             try:
@@ -321,20 +325,32 @@ class SQLiteStore:
             try:
                 _check_ours(connection, self._path)
                 connection.place = (_identity(self._path), _identity(self._log))
+                if self._file not in (None, connection.place[0]):
+                    self._replaced = True
+                    raise self._replacement()
             except BaseException:
                 connection.close()
                 raise
+        self._file = connection.place[0]
         self._every.add(connection)
         return connection
 
     def _check_place(self, connection: _Connection) -> None:
-        """Refuse when the files under our names are not the ones that this connection has open."""
+        """Refuse, for good, when the files under our names are not the ones that this connection has open.
+
+        A new connection would take whatever is there now for the state, and rows that were acknowledged would
+        be gone without a word.
+        """
         if (_identity(self._path), _identity(self._log)) != connection.place:
-            raise StoreUnavailable(
-                "store.replaced",
-                f"{self._path}, or its -wal, was moved, deleted or replaced while it was open",
-                fix="put it back, or adopt the copy, and start again",
-            )
+            self._replaced = True
+            raise self._replacement()
+
+    def _replacement(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            "store.replaced",
+            f"{self._path}, or its -wal, was moved, deleted or replaced while it was open",
+            fix="put it back, or adopt the copy, and start again",
+        )
 
 
 class _Connection(sqlite3.Connection):

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar, final
@@ -100,10 +101,11 @@ class Secret:
 
         If the writer raises, its error passes without its frames: their locals hold the value.
         """
+        under_way = sys.exception()
         try:
             return write(_xor(self._masked, self._mask))
         except BaseException as error:
-            _drop_frames(error)
+            _drop_frames(error, keep=under_way)
             raise
 
     def matches(self, other: Secret | str | bytes) -> bool:
@@ -173,10 +175,10 @@ def _xor(one: bytes, other: bytes) -> bytes:
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(size, "big")
 
 
-def _drop_frames(error: BaseException | None) -> None:
-    """Forget the frames of an error and of all that led to it."""
-    seen: set[int] = set()
-    waiting = [error]
+def _drop_frames(error: BaseException, *, keep: BaseException | None) -> None:
+    """Forget the frames of an error and of all that led to it, but not of what was being handled before it."""
+    seen = {id(keep)}
+    waiting: list[BaseException | None] = [error]
     while waiting:
         each = waiting.pop()
         if each is None or id(each) in seen:

@@ -204,6 +204,20 @@ def test_a_writer_that_fails_leaves_no_frame_that_holds_the_value() -> None:
     assert [form for form in _forms(MARKER) if form in text] == []
 
 
+def test_an_error_that_was_being_handled_before_keeps_its_frames() -> None:
+    def write(value: bytes) -> None:
+        raise RuntimeError("the channel broke")
+
+    with pytest.raises(RuntimeError) as failed:
+        try:
+            raise KeyError("earlier")
+        except KeyError:
+            Secret(MARKER).reveal_to(write)
+    earlier = failed.value.__context__
+    assert isinstance(earlier, KeyError)
+    assert earlier.__traceback__ is not None
+
+
 @pytest.mark.parametrize(
     "spell",
     [

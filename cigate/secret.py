@@ -176,7 +176,7 @@ def _xor(one: bytes, other: bytes) -> bytes:
 
 
 def _drop_frames(error: BaseException, *, keep: BaseException | None) -> None:
-    """Forget the frames of an error and of all that led to it, but not of what was being handled before it."""
+    """Forget the frames of an error and of all that led to it, but not of what was handled before it."""
     seen = {id(keep)}
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -143,7 +143,8 @@ class Entry:
         Raises:
             LedgerError: `ledger.entry`, it is not JSON without floats; `ledger.entry-too-large`.
         """
-        raw = _encoded({**self._common(), "private": self.private, "salt": self.salt.hex()})
+        # One level deeper than it is kept: a receipt will hold the leaf so, and must be writable as well.
+        raw = _encoded([{**self._common(), "private": self.private, "salt": self.salt.hex()}])[1:-1]
         if len(raw) > BIGGEST_ENTRY:
             raise LedgerError(
                 "ledger.entry-too-large",

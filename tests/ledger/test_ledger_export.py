@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_samples import (
     KEY,
@@ -105,6 +105,7 @@ def test_any_other_byte_anywhere_is_found(offset: int, value: int) -> None:
     assert verify_export(changed, public_key=PUBLIC_KEY).ok is (changed == EXPORT)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, len(EXPORT) - 1), st.integers(1, 300))
 def test_any_deletion_insertion_or_doubling_of_bytes_is_found(offset: int, length: int) -> None:
     part = EXPORT[offset : offset + length]

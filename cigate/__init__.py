@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from cigate.risk import RiskScorer as RiskScorer
     from cigate.risk import WeightedScorer as WeightedScorer
     from cigate.secret import Secret as Secret
-    from cigate.signing import Keyring as Keyring
     from cigate.signing import KeyRecord as KeyRecord
+    from cigate.signing import Keyring as Keyring
     from cigate.signing import Signer as Signer
     from cigate.stores import Store as Store
     from cigate.stores.memory import MemoryStore as MemoryStore
@@ -88,7 +88,7 @@ _HOME = {
 }
 _ROOMS = ("cel", "testing")
 
-__all__ = [*_HOME, *_ROOMS]  # noqa: PLE0604  # names are strings in a table above
+__all__ = [*_HOME, *_ROOMS]  # names are strings in a table above
 
 
 def __getattr__(name: str) -> Any:

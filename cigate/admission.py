@@ -11,10 +11,11 @@ import base64
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
+from cigate.action import Action
 from cigate.attestation import Attestation
 from cigate.controls import (
     FENCE,
@@ -23,6 +24,7 @@ from cigate.controls import (
     HeldTicket,
     Verdict,
     ask_keys,
+    budget_row,
     history_keys,
     nonce_keys,
     open_ticket,
@@ -34,9 +36,9 @@ from cigate.controls import (
     ticket_keys,
     void_tickets,
 )
-from cigate.decision import Decision, DecisionId, Effect, TicketId
-from cigate.effects import Intent
+from cigate.decision import Decision, DecisionId, Effect, Obligations, Quorum, TicketId
 from cigate.facts import Facts
+from cigate.intent import Intent
 from cigate.journal import Journal, Step
 from cigate.ledger import Appended, Draft, Entry
 from cigate.money import Money
@@ -44,6 +46,9 @@ from cigate.policy import settle
 from cigate.stores import Key, Put, Rows
 from cigate.ticket import Clause, Ticket
 from cigate.wire import canonical
+
+RISK_BAND: Final = 25
+"""Points of risk; an approval holds within the band that it was given in."""
 
 
 class FenceMoved(Exception):
@@ -190,6 +195,56 @@ def admit(
     return Admitted(settled, _receipt_of(appended), ticket)
 
 
+def intended(asked: Asked, action: Action, decision: Decision, facts: Facts, *, owner: str) -> Intent:
+    """What an allow intends: which run, under whose name, with which credential at most, charged to what."""
+    request, key, use = asked.attestation.request, asked.attestation.key, action.credential
+    budget = asked.budget
+    return Intent(
+        decision_id=asked.decision_id,
+        owner=owner,
+        key=key.id,
+        agent=request.agent_id,
+        user=request.user_id,
+        device=key.device or "",
+        action=action.name,
+        pipeline=action.pipeline,
+        broker=use.broker if use is not None else "",
+        profile=use.profile if use is not None else "",
+        audience=asked.decision_id,
+        ttl=least_ttl(action, decision.obligations),
+        reserved=ceiling(facts) if budget is not None else None,
+        budget=budget_row(budget, asked.now) if budget is not None else "",
+        policy_digest=asked.fence.policy_digest,
+        config_digest=asked.fence.config_digest,
+        begun=asked.now,
+    )
+
+
+def least_ttl(action: Action, obligations: Obligations) -> timedelta:
+    """The longest that a run's credential may live: the least of the action's, the policy's, and the run's own time."""
+    if action.credential is None:
+        return timedelta(0)
+    limits = [action.credential.ttl, obligations.ttl_max or action.credential.ttl]
+    return min(limits)
+
+
+def beyond_approval(ticket: Ticket, decision: Decision, facts: Facts) -> str:
+    """How what is decided now goes beyond what the approvers agreed to, in words; empty when it does not."""
+    cost = ceiling(facts)
+    if cost is not None and (
+        ticket.cost is None or cost.currency != ticket.cost.currency or cost.minor > ticket.cost.minor
+    ):
+        return f"it costs {cost} now, approved was {ticket.cost or 'nothing'}"
+    score = facts.get("risk.score")
+    if score is not None and ticket.risk is not None and score // RISK_BAND > ticket.risk // RISK_BAND:
+        return f"its risk is {score} now, approved was {ticket.risk}"
+    agreed = {(clause.rule, clause.count, clause.roles) for clause in ticket.clauses}
+    for quorum in decision.takes:
+        if isinstance(quorum, Quorum) and (quorum.rule, quorum.count, quorum.roles) not in agreed:
+            return f"rule {quorum.rule} asks for something else now than what was approved"
+    return ""
+
+
 def new_ticket(asked: Asked, decision: Decision, facts: Facts | None, audience: str) -> HeldTicket:
     """The ticket that holds a request until people have answered."""
     request, key = asked.attestation.request, asked.attestation.key
@@ -225,7 +280,9 @@ def clauses_of(decision: Decision) -> tuple[Clause, ...]:
 
 def ceiling(facts: Facts | None) -> Money | None:
     """The cost that approvers agree to: the estimate of the moment."""
-    amount, currency = (facts.get("cost.estimate"), facts.get("cost.currency")) if facts is not None else (None, None)
+    amount, currency = (
+        (facts.get("cost.estimate"), facts.get("cost.currency")) if facts is not None else (None, None)
+    )
     return Money(amount, currency) if amount and currency else None
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -27,6 +28,7 @@ from cigate.money import MOST_MINOR_UNITS, Money
 from cigate.pipelines import Pipeline
 from cigate.policy import PolicyEngine
 from cigate.risk import RiskScorer, WeightedScorer
+from cigate.signing import Keyring
 from cigate.wire import canonical, settings, yamldoc
 
 T = TypeVar("T")
@@ -114,17 +116,13 @@ class Configuration:
 
     def ledger_key(self) -> Path:
         """The file of the ledger's private key; `ledger: {key: {secret: {file: PATH}}}`, by default `ledger.key`."""
-
-        def read() -> Path:
+        with self._at("ledger"):
             key = settings.section(self._mapping("ledger"), "", known=("key",)).get("key")
             if key is None:
                 return self.folder / "ledger.key"
-            secret = settings.section(
-                settings.section(key, "/key", known=("secret",)).get("secret"), "/key/secret", known=("file",)
-            )
-            return self.folder / settings.text(secret.get("file"), "/key/secret/file")
-
-        return self._placed("ledger", "", read)
+            secret = settings.section(key, "/key", known=("secret",)).get("secret")
+            file = settings.section(secret, "/key/secret", known=("file",)).get("file")
+            return self.folder / settings.text(file, "/key/secret/file")
 
     def load(self) -> Loaded:
         """Build every value; the policy is compiled against the actions' own schemas.
@@ -135,33 +133,26 @@ class Configuration:
         """
         actions = self.actions()
         self._check_references(actions)
-        inventory = self._placed(
-            "agents",
-            "",
-            lambda: StaticInventory.from_config(
+        with self._at("agents"):
+            inventory = StaticInventory.from_config(
                 self._mapping("agents"), self._mapping("users"), self._mapping("devices")
-            ),
-        )
+            )
+        with self._at("risk"):
+            risk = WeightedScorer.from_config(self._mapping("risk"))
         return Loaded(
             audience=self.audience,
             policy=self._policy(schema_of(actions)),
             actions=actions,
             inventory=inventory,
-            budgets={
-                name: self._placed("budgets", f"/{_escaped(name)}", lambda n=name, s=section: _budget(n, s))
-                for name, section in self._mapping("budgets").items()
-            },
-            risk=self._placed("risk", "", lambda: WeightedScorer.from_config(self._mapping("risk"))),
+            budgets=self._each("budgets", _budget),
+            risk=risk,
             posture_max_age=self._posture_max_age(),
             digest=self.digest(),
         )
 
     def actions(self) -> Mapping[str, Action]:
         """The catalogue."""
-        return {
-            name: self._placed("actions", f"/{_escaped(name)}", lambda n=name, s=section: self._action(n, s))
-            for name, section in self._mapping("actions").items()
-        }
+        return self._each("actions", self._action)
 
     def make_broker_keys(self) -> list[Path]:
         """Make the keys that brokers keep in this folder and that are not there yet. The files that were made."""
@@ -190,36 +181,31 @@ class Configuration:
 
     def pipelines(self) -> Mapping[str, Pipeline]:
         """The pipelines that the configuration names, each built by its backend."""
-        unisolated = self._placed(
-            "allow_unisolated_jobs",
-            "",
-            lambda: settings.boolean(self.sections.get("allow_unisolated_jobs", False), ""),
-        )
-        return {
-            name: self._placed(
-                "pipelines",
-                f"/{_escaped(name)}",
-                lambda s=section: self._backend("cigate.pipelines", s).from_config(
-                    s, folder=self.folder, allow_unisolated_jobs=unisolated
-                ),
+        with self._at("allow_unisolated_jobs"):
+            unisolated = settings.boolean(self.sections.get("allow_unisolated_jobs", False), "")
+
+        def build(_: str, section: Any) -> Pipeline:
+            backend = self._backend("cigate.pipelines", section)
+            made: Pipeline = backend.from_config(
+                section, folder=self.folder, allow_unisolated_jobs=unisolated
             )
-            for name, section in self._pipeline_sections().items()
-        }
+            return made
+
+        return self._each("pipelines", build, self._pipeline_sections())
 
     def brokers(
         self, *, live: Callable[[Tag], bool], clock: Callable[[], datetime]
     ) -> Mapping[str, CredentialBroker]:
-        """The brokers that the configuration names. `live` tells a broker whether a decision's run still goes on."""
-        return {
-            name: self._placed(
-                "brokers",
-                f"/{_escaped(name)}",
-                lambda n=name, s=section: self._backend("cigate.brokers", s).from_config(
-                    n, s, folder=self.folder, live=live, clock=clock
-                ),
+        """The brokers that are named. `live` tells a broker whether a decision's run still goes on."""
+
+        def build(name: str, section: Any) -> CredentialBroker:
+            backend = self._backend("cigate.brokers", section)
+            made: CredentialBroker = backend.from_config(
+                name, section, folder=self.folder, live=live, clock=clock
             )
-            for name, section in self._mapping("brokers").items()
-        }
+            return made
+
+        return self._each("brokers", build)
 
     def _pipeline_sections(self) -> Mapping[str, Any]:
         return self._mapping("pipelines") or {"local": {"backend": "local"}}
@@ -274,24 +260,38 @@ class Configuration:
     def _posture_max_age(self) -> timedelta:
         if "posture_max_age" not in self.sections:
             return POSTURE_MAX_AGE
-        return self._placed(
-            "posture_max_age", "", lambda: settings.duration(self.sections["posture_max_age"], "")
-        )
+        with self._at("posture_max_age"):
+            return settings.duration(self.sections["posture_max_age"], "")
 
     def _text(self, section: str, default: str | None) -> str:
-        return self._placed(section, "", lambda: settings.text(self.sections.get(section, default), ""))
+        with self._at(section):
+            return settings.text(self.sections.get(section, default), "")
 
     def _mapping(self, section: str) -> Mapping[str, Any]:
         found = self.sections.get(section)
-        return {} if found is None else self._placed(section, "", lambda: settings.section(found, ""))
+        with self._at(section):
+            return {} if found is None else settings.section(found, "")
 
-    def _placed(self, section: str, prefix: str, build: Callable[[], T]) -> T:
-        """Build, and put an error that has only a pointer at the file, line and column it stands at."""
+    def _each(
+        self, section: str, build: Callable[[str, Any], T], given: Mapping[str, Any] | None = None
+    ) -> Mapping[str, T]:
+        """Build every member of a section, by name."""
+        made = {}
+        for name, value in (self._mapping(section) if given is None else given).items():
+            with self._at(section, f"/{_escaped(name)}"):
+                made[name] = build(name, value)
+        return made
+
+    @contextmanager
+    def _at(self, section: str, prefix: str = "") -> Iterator[None]:
+        """Put an error that has only a pointer at the file, line and column it stands at."""
         try:
-            return build()
+            yield
         except ConfigError as error:
             where = error.where
-            named = where.split("/")[1] if where.startswith("/") else ""
+            if where and not where.startswith("/"):
+                raise  # it has its place already
+            named = where.split("/")[1] if where else ""
             if section == "agents" and named in ("agents", "users", "devices"):
                 section, where = named, where[len(named) + 1 :]
             raise self._error(error.code, error.message, section, prefix + where, error.fix) from error
@@ -311,6 +311,50 @@ def schema_of(actions: Mapping[str, Action]) -> Schema:
             for name, action in actions.items()
         }
     )
+
+
+def digest_by_hand(
+    audience: str, actions: Mapping[str, Action], budgets: Mapping[str, Budget], keyring: Keyring
+) -> str:
+    """The configuration digest of a gateway that was built without a file."""
+    return canonical.digest(
+        {
+            "audience": audience,
+            "actions": {name: action.to_json() for name, action in actions.items()},
+            "budgets": {
+                name: {
+                    "limit": budget.limit.minor,
+                    "currency": budget.limit.currency,
+                    "period": budget.period,
+                }
+                for name, budget in budgets.items()
+            },
+            "keys": {name: record.to_json() for name, record in keyring.items()},
+        }
+    )
+
+
+def check_references(
+    actions: Mapping[str, Action], pipelines: Mapping[str, Pipeline], brokers: Mapping[str, CredentialBroker]
+) -> None:
+    """Every pipeline and broker that an action names is there.
+
+    Raises:
+        ConfigError: `config.unknown-pipeline`, `config.unknown-broker`.
+    """
+    for name, action in actions.items():
+        if action.pipeline not in pipelines:
+            raise ConfigError(
+                "config.unknown-pipeline",
+                f"action {name} wants the pipeline {action.pipeline!r}",
+                where=f"/actions/{name}",
+            )
+        if action.credential is not None and action.credential.broker not in brokers:
+            raise ConfigError(
+                "config.unknown-broker",
+                f"action {name} wants the broker {action.credential.broker!r}",
+                where=f"/actions/{name}",
+            )
 
 
 def read_configuration(path: Path | str) -> Configuration:

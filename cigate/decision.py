@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NewType
 
 from attrs import evolve, field, frozen
@@ -20,7 +20,7 @@ DecisionId = NewType("DecisionId", str)
 TicketId = NewType("TicketId", str)
 
 
-class Effect(str, Enum):
+class Effect(StrEnum):
     """The four answers, strongest first: deny > require_approval > throttle > allow."""
 
     DENY = "deny"

@@ -17,12 +17,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -49,13 +47,14 @@ from cigate.errors import (
     StoreUnavailable,
     StoreUncertain,
 )
-from cigate.journal import Journal, Step
+from cigate.intent import Intent, Owner
+from cigate.journal import Journal, Step, read_row
 from cigate.ledger import Draft
 from cigate.money import Money
 from cigate.pipelines import Pipeline, Run, RunSpec, RunState, mismatch
 from cigate.request import AgentId
 from cigate.stores import Key, LockMode, Put, Rows
-from cigate.wire import canonical, ijson
+from cigate.wire import canonical
 from cigate.wire.times import parse_timestamp, timestamp
 
 log = logging.getLogger("cigate")
@@ -66,69 +65,6 @@ HEARTBEAT: Final = timedelta(milliseconds=500)
 OUTPUT_KEPT: Final = timedelta(days=30)
 _RETRIES: Final = (0.05, 0.2, 1.0)
 """Seconds to wait before an outcome that the store did not take is offered again."""
-_ROW_LIMITS: Final = ijson.Limits(octets=4 * 1024 * 1024)
-
-
-@frozen
-class Intent:
-    """What was decided to be done, durable before any of it is: enough to find and undo it after a crash."""
-
-    decision_id: DecisionId
-    owner: str
-    key: str
-    agent: str
-    user: str
-    device: str
-    action: str
-    pipeline: str
-    broker: str
-    profile: str
-    audience: str
-    ttl: timedelta
-    reserved: Money | None
-    budget: str
-    policy_digest: str
-    config_digest: str
-    begun: datetime
-
-    @property
-    def row(self) -> Key:
-        return Key("intent", self.decision_id)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "decision_id": self.decision_id,
-            "owner": self.owner,
-            "key": self.key,
-            "agent": self.agent,
-            "user": self.user,
-            "device": self.device,
-            "action": self.action,
-            "pipeline": self.pipeline,
-            "broker": self.broker,
-            "profile": self.profile,
-            "audience": self.audience,
-            "ttl": self.ttl // timedelta(seconds=1),
-            "reserved": {"amount": self.reserved.minor, "currency": self.reserved.currency}
-            if self.reserved
-            else None,
-            "budget": self.budget,
-            "policy_digest": self.policy_digest,
-            "config_digest": self.config_digest,
-            "begun": timestamp(self.begun),
-        }
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Intent:
-        reserved = row["reserved"]
-        return cls(
-            **{
-                **row,
-                "ttl": timedelta(seconds=row["ttl"]),
-                "reserved": Money(reserved["amount"], reserved["currency"]) if reserved else None,
-                "begun": parse_timestamp(row["begun"]),
-            }
-        )
 
 
 @frozen
@@ -161,38 +97,6 @@ class _Ended(Exception):
         self.result = result
         self.run = run
         self.held = held
-
-
-class Owner:
-    """This process, as the one that answers for its intents: an id, and an exclusive lock that dies with it."""
-
-    def __init__(self, lock: Callable[[str], AbstractContextManager[None]]) -> None:
-        self._lock = lock
-        self._guard = threading.Lock()
-        self._pid = 0
-        self._id = ""
-        self._held: AbstractContextManager[None] | None = None
-
-    @property
-    def id(self) -> str:
-        """The id in this process; a new one after a fork."""
-        with self._guard:
-            if self._pid != os.getpid():
-                self._id = secrets.token_hex(8)
-                self._held = self._lock(f"owner-{self._id}")
-                self._held.__enter__()
-                self._pid = os.getpid()
-            return self._id
-
-    def holds(self, owner: str) -> bool:
-        with self._guard:
-            return self._pid == os.getpid() and owner == self._id
-
-    def release(self) -> None:
-        with self._guard:
-            if self._held is not None and self._pid == os.getpid():
-                self._held.__exit__(None, None, None)
-            self._held, self._pid = None, 0
 
 
 class Effects:
@@ -312,7 +216,7 @@ class Effects:
         with self._gate(intent, run, held):
             try:
                 pipeline.release(run, lease)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever a backend raises, the run ends here
                 pipeline.stop(intent.decision_id)
                 ended = self._observed(pipeline, intent) or run
                 note = str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
@@ -329,7 +233,7 @@ class Effects:
         with self._gate(intent, run, None):
             try:
                 lease = broker.issue(grant, until=until)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # an unknown error may have issued something
                 self.pipelines[intent.pipeline].stop(intent.decision_id)
                 uncertain = isinstance(error, BrokerUncertain) or not isinstance(error, CigateError)
                 note = str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
@@ -474,7 +378,7 @@ class Effects:
         except CannotList:
             remains("", held.dies, "the broker can't list what it issued")
             return left
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # what can't be asked counts as outstanding
             remains("", held.dies, _words(error))
             return left
         for lease in leases:
@@ -518,7 +422,7 @@ class Effects:
             if pipeline is not None and (run is None or not run.state.ended):
                 pipeline.stop(intent.decision_id)
                 run = self._observed(pipeline, intent) or run
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever a backend raises, the run stays outstanding
             return [{"kind": "run", "decision_id": intent.decision_id, "why": _words(error)}]
         if run is not None and not run.state.ended:
             return [
@@ -544,11 +448,7 @@ class Effects:
                 {"decision_id": row["decision_id"], "lease": "gone"},
                 {"lease": row["lease"], "broker": row["broker"], "why": row["why"]},
             )
-            self._record(
-                {key},
-                lambda rows, k=key, d=gone: Step(None, {k: Put(None)}, (d,)) if k in rows else Step(None),
-                now,
-            )
+            self._record({key}, _forgets(key, gone), now)
         return outstanding
 
     def _revoked_now(self, row: Mapping[str, Any]) -> bool:
@@ -558,7 +458,7 @@ class Effects:
         try:
             leases = [LeaseId(row["lease"])] if row["lease"] else broker.outstanding(Tag(row["decision_id"]))
             return not any(isinstance(broker.revoke(lease), DiesAt) for lease in leases)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # tried again at the next reconcile
             log.error("lease %s is still outstanding: %s", row["lease"] or row["decision_id"], _words(error))
             return False
 
@@ -570,12 +470,9 @@ class Effects:
             after = page[-1][0].id
 
 
-def read_row(value: bytes) -> dict[str, Any]:
-    """A row that we wrote, as the map that it holds."""
-    found = ijson.parse(value, limits=_ROW_LIMITS)
-    if not isinstance(found, dict):
-        raise StoreUnavailable("store.corrupt", "a row does not hold a map")
-    return found
+def _forgets(key: Key, entry: Draft) -> Callable[[Rows], Step[None]]:
+    """Work that deletes a row and says so, if it is still there."""
+    return lambda rows: Step(None, {key: Put(None)}, (entry,)) if key in rows else Step(None)
 
 
 def _outcome_draft(

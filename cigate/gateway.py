@@ -18,36 +18,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cigate.action import Action
-from cigate.admission import Admitted, Asked, FenceMoved, admit, ceiling, clauses_of
+from cigate.admission import Admitted, FenceMoved, admit, intended
 from cigate.attestation import (
     OUTWARD_CODE,
     Approval,
     Attestation,
     AttestationVerifier,
     DSSEVerifier,
-    SignedRefusal,
-    attest,
-    attest_approval,
 )
-from cigate.collect import budget_of, collect
-from cigate.config import POSTURE_MAX_AGE, Loaded, read_configuration
+from cigate.config import (
+    POSTURE_MAX_AGE,
+    Loaded,
+    digest_by_hand,
+    read_configuration,
+)
 from cigate.controls import (
-    CLOCK,
     FENCE,
     Budget,
-    Fence,
     HeldTicket,
     Verdict,
-    budget_keys,
-    budget_row,
-    check_clock,
-    history_keys,
-    is_spent,
-    nonce_keys,
     read_fence,
     read_ticket,
     record_verdict,
@@ -55,35 +48,33 @@ from cigate.controls import (
     take_keys,
     ticket_keys,
 )
-from cigate.controls import State as TicketState
 from cigate.credentials import CredentialBroker, Tag
-from cigate.decision import Decision, DecisionId, Effect, Obligations, Quorum, TicketId, denied
-from cigate.effects import GATE, Conclusion, Effects, Intent, read_row
+from cigate.decision import Decision, DecisionId, Effect, TicketId, denied
+from cigate.deliberation import Decided, Deliberation
+from cigate.effects import GATE, Conclusion, Effects
 from cigate.errors import (
     AttestationError,
     CigateError,
     ConfigError,
-    FactsError,
     RequestError,
     StoreUnavailable,
     StoreUncertain,
 )
-from cigate.facts import Facts
+from cigate.identification import Identification
+from cigate.intent import Intent
 from cigate.inventory import Inventory
-from cigate.journal import Step
+from cigate.journal import Step, read_row
 from cigate.ledger import Draft, Ledger
 from cigate.outcome import Outcome, RunStatus, TicketStatus, given_out, refusal
 from cigate.pipelines import Pipeline, RunSpec
-from cigate.pipelines.source import GitSource
-from cigate.policy import PolicyEngine, decide, settle
-from cigate.request import DeviceId, Request, UserId
+from cigate.policy import PolicyEngine, settle
+from cigate.request import DeviceId, Request
 from cigate.risk import RiskScorer, WeightedScorer
-from cigate.signing import Envelope, Keyring, KeyRecord
+from cigate.signing import KeyRecord, Keyring
 from cigate.state import State
 from cigate.stores import Key, LockMode, Rows, Store, open_store
 from cigate.ticket import Ticket
-from cigate.wire import canonical
-from cigate.wire.times import parse_timestamp, timestamp
+from cigate.wire.times import parse_timestamp
 
 log = logging.getLogger("cigate")
 
@@ -93,10 +84,18 @@ _ROUNDS: Final = 3
 """How often a request is decided again when stops, policy or configuration move under it."""
 _SPOKEN: Final = frozenset(
     f"attestation.{what}"
-    for what in ("replayed", "replay-store-full", "audience", "time", "lifetime", "owner", "mismatch", "payload")
+    for what in (
+        "replayed",
+        "replay-store-full",
+        "audience",
+        "time",
+        "lifetime",
+        "owner",
+        "mismatch",
+        "payload",
+    )
 )
 """What the holder of an enrolled key is told; all that can go wrong with the key itself looks the same."""
-_RISK_BAND: Final = 25
 
 
 def utc_now() -> datetime:
@@ -110,20 +109,6 @@ class Halt:
 
     drained: bool
     starters: tuple[DecisionId, ...] = ()
-
-
-@frozen
-class _Decided:
-    """A request with its decision, before anything is taken."""
-
-    asked: Asked
-    loaded: Loaded
-    decision: Decision
-    own: Decision | None = None
-    facts: Facts | None = None
-    action: Action | None = None
-    parameters: Mapping[str, bool | int | str] = field(factory=dict)
-    commit: str = ""
 
 
 class Gateway:
@@ -213,7 +198,7 @@ class Gateway:
             store=open_store(configuration.store, folder=configuration.folder),
             ledger_key=configuration.ledger_key(),
             keyring=Keyring.of(),
-            brokers=lambda: configuration.brokers(live=gateway._is_live, clock=clock),
+            brokers=lambda: configuration.brokers(live=gateway.is_live, clock=clock),
             pipelines=configuration.pipelines(),
             verifiers={"dsse": DSSEVerifier()},
             clock=clock,
@@ -239,16 +224,15 @@ class Gateway:
         self._store = store
         self._clock = clock
         self._skew = skew
-        self._keyring = keyring
-        self._verifiers = verifiers
-        self._reload = reload
         self._state = State.open(
             store, audience=loaded.audience, ledger_key=ledger_key, clock=clock, skew=skew
         )
         self._journal = self._state.journal
+        self._who = Identification(store, keyring, verifiers, loaded.audience, clock, skew)
         self._effects = Effects(self._journal, pipelines=pipelines, brokers=brokers(), clock=clock)
-        check_references(loaded.actions, pipelines, self._effects.brokers)
-        self._loaded = loaded
+        self._deliberation = Deliberation(
+            loaded, store, pipelines=pipelines, brokers=self._effects.brokers, skew=skew, reload=reload
+        )
         self._state.load(loaded)
 
     # What agents ask for
@@ -265,10 +249,12 @@ class Gateway:
         """What would be decided about these bytes now. Nothing is consumed and nothing is written."""
 
         def outcome() -> Outcome:
-            decided = self._decide(self._attest(Request.parse(raw)), None, self._clock())
+            decided = self._deliberation.decide(self._who.request(Request.parse(raw)), None, self._clock())
             asked, decision = decided.asked, decided.decision
             name, now, budget = asked.decision_id, asked.now, asked.budget
-            rows = self._store.read(take_keys(decision, decision_id=name, now=now, budget=budget, ticket=None))
+            rows = self._store.read(
+                take_keys(decision, decision_id=name, now=now, budget=budget, ticket=None)
+            )
             taken, _ = take(decision, rows, decision_id=name, now=now, budget=budget, ticket=None)
             settled = settle(decision, taken)
             return Outcome(settled, settled.code)
@@ -297,7 +283,7 @@ class Gateway:
         rows = self._store.read([Key("decision", name), Key("output", name), *ticket_keys(TicketId(name))])
         held = read_ticket(rows, TicketId(name))
         if held is not None:
-            return ticket_status(held, self._clock())
+            return TicketStatus.of(held, self._clock())
         if Key("decision", name) not in rows:
             raise RequestError(
                 "status.unknown", f"there is no ticket or run {name!r}", fix="submit printed its id"
@@ -334,7 +320,7 @@ class Gateway:
         Raises:
             ConfigError: `key.enrolled-already`: the id or the key is known, be it under another name or revoked.
         """
-        if record.id in self._keyring:
+        if record.id in self._who.keyring:
             raise ConfigError("key.enrolled-already", f"there is a key {record.id} in the keyring")
         self._state.enrol(record)
 
@@ -357,7 +343,7 @@ class Gateway:
         ]
         return {
             "ok": not fence.stops and not leases,
-            "audience": self._loaded.audience,
+            "audience": self._deliberation.loaded.audience,
             "policy": {
                 "name": fence.policy_name,
                 "sequence": fence.policy_sequence,
@@ -378,12 +364,12 @@ class Gateway:
 
     @property
     def audience(self) -> str:
-        return self._loaded.audience
+        return self._deliberation.loaded.audience
 
     @property
     def policy(self) -> PolicyEngine:
         """The policy in force in this process."""
-        return self._loaded.policy
+        return self._deliberation.loaded.policy
 
     def close(self) -> None:
         """Let go of the store's locks and connections. Runs that this process started end with it."""
@@ -399,7 +385,9 @@ class Gateway:
     # The steps, in order
 
     def _request(self, raw: bytes, *, follow: bool) -> Outcome:
-        return self._refusing(lambda: self._resolve(self._attest(Request.parse(raw)), None, follow=follow))
+        return self._refusing(
+            lambda: self._resolve(self._who.request(Request.parse(raw)), None, follow=follow)
+        )
 
     def _refusing(self, work: Callable[[], Outcome], *, count: bool = True) -> Outcome:
         """The one place where an error becomes a refusal: a code for the caller, the reason for operators."""
@@ -423,40 +411,10 @@ class Gateway:
             self._journal.count_stranger(refused.decision.code)
         return refused
 
-    def _attest(self, request: Request) -> Attestation:
-        """Who signed exactly these bytes, by a key that is enrolled and not revoked, in this epoch."""
-        keyring = self._keys(request.attestation or b"")
-        attestation = attest(
-            request, keyring, self._verifiers, self._loaded.audience, self._clock(), skew=self._skew
-        )
-        if attestation.signed.iat < self._state.epoch_began():
-            message = "it was signed before this state was adopted"
-            raise SignedRefusal("attestation.time", message, key=attestation.key)
-        return attestation
-
-    def _keys(self, envelope: bytes) -> Mapping[str, KeyRecord]:
-        """The records of the keys that an envelope hints at. A revoked key is an unknown one."""
-        hints: list[str] = []
-        for verifier in self._verifiers.values():
-            try:
-                hints += verifier.hints(envelope)
-            except AttestationError:
-                continue  # attest says what is wrong with it
-        rows = self._store.read([FENCE, CLOCK, *(Key("key", hint) for hint in hints)])
-        check_clock(rows, self._clock(), self._skew)
-        fence = read_fence(rows)
-        stored = {
-            hint: KeyRecord.from_json(read_row(rows[Key("key", hint)]))
-            for hint in hints
-            if Key("key", hint) in rows
-        }
-        known = {**stored, **{hint: self._keyring[hint] for hint in hints if hint in self._keyring}}
-        return {name: record for name, record in known.items() if fence.revocation_of_key(name) is None}
-
     def _resolve(self, attestation: Attestation, held: HeldTicket | None, *, follow: bool) -> Outcome:
         """Decide, commit, act; decide again if the fence moved in between."""
         for _ in range(_ROUNDS):
-            decided = self._decide(attestation, held, self._clock())
+            decided = self._deliberation.decide(attestation, held, self._clock())
             if held is not None and decided.decision.effect is Effect.REQUIRE_APPROVAL:
                 return Outcome(decided.decision, decided.decision.code, ticket=held.ticket)
             plan = self._plan(decided)
@@ -467,169 +425,26 @@ class Gateway:
             return self._act(decided, plan, admitted, follow=follow)
         return refusal("gateway.busy", "stops, policy or configuration kept changing under the request")
 
-    def _decide(self, attestation: Attestation, held: HeldTicket | None, now: datetime) -> _Decided:
-        """Collect what is known, in one snapshot, and decide on it."""
-        request, key = attestation.request, attestation.key
-        loaded, fence, rows = self._snapshot(attestation, held is None, now)
-        asked = Asked(
-            attestation,
-            DecisionId("dec-" + secrets.token_hex(12)),
-            now,
-            fence,
-            budget_of(loaded, request.user_id),
-            held,
-        )
-
-        def no(code: str, message: str) -> _Decided:
-            return _Decided(asked, loaded, denied(code, message, policy_digest=loaded.policy.digest))
-
-        if (fence.policy_digest, fence.config_digest) != (loaded.policy.digest, loaded.digest):
-            return no(
-                "fence.stale",
-                "another process has loaded a policy or configuration that this one does not have",
-            )
-        action = loaded.actions.get(request.action)
-        stop = fence.blocks(
-            key=key.id,
-            agent=request.agent_id,
-            user=request.user_id,
-            device=key.device or "",
-            action=request.action,
-            pipeline=action.pipeline if action is not None else "",
-        )
-        if stop is not None:
-            return no(f"stop.{stop.kind}", f"{stop.scope} is stopped: {stop.reason}")
-        if action is None:
-            return no("action.unknown", f"there is no action {request.action!r}")
-        pipeline = self._effects.pipelines[action.pipeline]
-        try:
-            parameters = action.check(request.parameters)
-            commit = self._commit(action, request)
-            facts = collect(
-                attestation,
-                action,
-                parameters,
-                loaded=loaded,
-                isolation=pipeline.isolation,
-                rows=rows,
-                approvals=self._approvals(held, loaded, fence),
-                now=now,
-            )
-        except (RequestError, FactsError) as error:
-            return no(error.code, str(error))
-        own = decide(loaded.policy, facts)
-        decision = self._after_policy(own, facts, action, pipeline, held)
-        return _Decided(asked, loaded, decision, own, facts, action, parameters, commit)
-
-    def _snapshot(self, attestation: Attestation, fresh: bool, now: datetime) -> tuple[Loaded, Fence, Rows]:
-        request, signed = attestation.request, attestation.signed
-        nonce = nonce_keys(attestation.key.thumbprint, signed.jti) if fresh else frozenset()
-        loaded = self._loaded
-        for _ in range(2):
-            budget = budget_of(loaded, request.user_id)
-            keys = {FENCE, CLOCK, *nonce, *history_keys(request.agent_id)}
-            rows = self._store.read(keys | (budget_keys(budget, now) if budget is not None else frozenset()))
-            check_clock(rows, now, self._skew)
-            fence = read_fence(rows)
-            if (fence.policy_digest, fence.config_digest) == (loaded.policy.digest, loaded.digest):
-                break
-            loaded = self._loaded_again(loaded)
-        if fence.revocation_of_key(attestation.key.id) is not None:
-            raise AttestationError(
-                "attestation.unknown-key", f"key {attestation.key.id} was revoked meanwhile"
-            )
-        if fresh and is_spent(rows, attestation.key.thumbprint, signed.jti):
-            raise SignedRefusal("attestation.replayed", "this request was seen before", key=attestation.key)
-        return loaded, fence, rows
-
-    def _loaded_again(self, loaded: Loaded) -> Loaded:
-        """The files as they are now: another process says that they have changed. Bad ones change nothing."""
-        if self._reload is None:
-            return loaded
-        try:
-            again = self._reload()
-            check_references(again.actions, self._effects.pipelines, self._effects.brokers)
-        except CigateError as error:
-            log.error("the configuration does not load any more: %s", error)
-            return loaded
-        self._loaded = again
-        return again
-
-    def _commit(self, action: Action, request: Request) -> str:
-        if action.source is None:
-            return request.commit_hex
-        return GitSource(action.source.git, action.source.branches).resolve(request.commit_hex)
-
-    def _approvals(
-        self, held: HeldTicket | None, loaded: Loaded, fence: Fence
-    ) -> Sequence[Mapping[str, Any]]:
-        """Who approved a held request, with the roles that they have today; revoked keys and people do not count."""
-        if held is None:
-            return ()
-        counted = []
-        for verdict in held.approvals:
-            user = loaded.inventory.user(UserId(verdict.user))
-            revoked = fence.revocation_of_key(verdict.key_id) or fence.revocation_of_user(verdict.user)
-            if user is not None and revoked is None:
-                counted.append({"user": verdict.user, "roles": list(user.roles or ()), "at": verdict.at})
-        return counted
-
-    def _after_policy(
-        self, decision: Decision, facts: Facts, action: Action, pipeline: Pipeline, held: HeldTicket | None
-    ) -> Decision:
-        """What binds an allow and is not the policy's to say: obligations, and what the approvers agreed to."""
-        if decision.effect is not Effect.ALLOW:
-            return decision
-        wanted = decision.obligations.isolation
-        if wanted == "sandbox" and pipeline.isolation != "sandbox":
-            return decision.refused(
-                "obligation.isolation",
-                f"the policy wants a sandbox, {action.pipeline} is {pipeline.isolation}",
-            )
-        if held is not None and (widened := beyond_approval(held.ticket, decision, facts)):
-            return decision.refused("approval.mismatch", widened)
-        return decision
-
-    def _plan(self, decided: _Decided) -> tuple[Intent, RunSpec] | None:
+    def _plan(self, decided: Decided) -> tuple[Intent, RunSpec] | None:
         """What to do if the decision is settled as an allow."""
-        action, asked = decided.action, decided.asked
-        if decided.decision.effect is not Effect.ALLOW or action is None or decided.facts is None:
+        if decided.decision.effect is not Effect.ALLOW or decided.action is None or decided.facts is None:
             return None
-        request, use = asked.attestation.request, action.credential
-        reserved = ceiling(decided.facts) if asked.budget is not None else None
-        intent = Intent(
-            decision_id=asked.decision_id,
-            owner=self._effects.owner.id,
-            key=asked.attestation.key.id,
-            agent=request.agent_id,
-            user=request.user_id,
-            device=asked.attestation.key.device or "",
-            action=action.name,
-            pipeline=action.pipeline,
-            broker=use.broker if use is not None else "",
-            profile=use.profile if use is not None else "",
-            audience=asked.decision_id,
-            ttl=least_ttl(action, decided.decision.obligations),
-            reserved=reserved,
-            budget=budget_row(asked.budget, asked.now) if asked.budget is not None else "",
-            policy_digest=asked.fence.policy_digest,
-            config_digest=asked.fence.config_digest,
-            begun=asked.now,
-        )
+        action, asked = decided.action, decided.asked
+        isolation = self._effects.pipelines[action.pipeline].isolation
+        intent = intended(asked, action, decided.decision, decided.facts, owner=self._effects.owner.id)
         spec = RunSpec(
             decision_id=asked.decision_id,
             action=action,
             commit=decided.commit,
-            commit_as_sent=request.commit,
+            commit_as_sent=asked.attestation.request.commit,
             parameters=decided.parameters,
-            isolation=decided.decision.obligations.isolation
-            or self._effects.pipelines[action.pipeline].isolation,
+            isolation=decided.decision.obligations.isolation or isolation,
             timeout=action.timeout,
-            awaits_credential=use is not None,
+            awaits_credential=action.credential is not None,
         )
         return intent, spec
 
-    def _admit(self, decided: _Decided, plan: tuple[Intent, RunSpec] | None) -> Admitted:
+    def _admit(self, decided: Decided, plan: tuple[Intent, RunSpec] | None) -> Admitted:
         def commit() -> Admitted:
             return admit(
                 self._journal,
@@ -653,7 +468,7 @@ class Gateway:
             return commit()
 
     def _act(
-        self, decided: _Decided, plan: tuple[Intent, RunSpec] | None, admitted: Admitted, *, follow: bool
+        self, decided: Decided, plan: tuple[Intent, RunSpec] | None, admitted: Admitted, *, follow: bool
     ) -> Outcome:
         decision = admitted.decision
         outcome = Outcome(
@@ -690,13 +505,7 @@ class Gateway:
 
     def _answer(self, signed: bytes, verdict: str) -> Outcome:
         now = self._clock()
-        keyring = self._keys(signed)
-        approval = attest_approval(
-            signed, keyring, self._verifiers, self._loaded.audience, now, skew=self._skew
-        )
-        if approval.signed.iat < self._state.epoch_began():
-            message = "it was signed before this state was adopted"
-            raise SignedRefusal("attestation.time", message, key=approval.key)
+        approval = self._who.approval(signed)
         if approval.verdict != verdict:
             raise RequestError(
                 "approval.verdict", f"this is signed as {approval.verdict!r}, not as {verdict!r}"
@@ -708,7 +517,7 @@ class Gateway:
                 "approval.rejected",
                 ticket=held.ticket,
             )
-        return self._resolve(self._attest_held(held), held, follow=True)
+        return self._resolve(self._who.held(held), held, follow=True)
 
     def _record_verdict(self, approval: Approval, now: datetime) -> HeldTicket:
         name = TicketId(approval.ticket)
@@ -731,7 +540,9 @@ class Gateway:
                 )
             asked = read_ticket(rows, name)
             device = (
-                self._loaded.inventory.device(DeviceId(asked.ticket.device)) if asked is not None else None
+                self._deliberation.loaded.inventory.device(DeviceId(asked.ticket.device))
+                if asked is not None
+                else None
             )
             held, puts = record_verdict(
                 rows,
@@ -756,100 +567,6 @@ class Gateway:
 
         return self._journal.write({FENCE, *ticket_keys(name)}, work, now=now)[0]
 
-    def _attest_held(self, held: HeldTicket) -> Attestation:
-        """Verify a held request again, under today's key records; its own times were judged when it was held."""
-        request, _ = Request.from_signed(Envelope.parse(held.envelope).payload)
-        keyring = self._keys(held.envelope)
-        attestation = attest(
-            evolve(request, attestation=held.envelope),
-            keyring,
-            self._verifiers,
-            self._loaded.audience,
-            held.ticket.created,
-            skew=self._skew,
-        )
-        until = attestation.key.valid_until
-        if until is not None and self._clock() >= until:
-            raise AttestationError("attestation.expired-key", f"key {attestation.key.id} is no longer valid")
-        return attestation
-
-    def _is_live(self, tag: Tag) -> bool:
+    def is_live(self, tag: Tag) -> bool:
         """Whether a decision's run still goes on: what a broker's token is good for."""
         return Key("intent", tag) in self._store.read([Key("intent", tag)])
-
-
-def digest_by_hand(
-    audience: str, actions: Mapping[str, Action], budgets: Mapping[str, Budget], keyring: Keyring
-) -> str:
-    """The configuration digest of a gateway that was built without a file."""
-    return canonical.digest(
-        {
-            "audience": audience,
-            "actions": {name: action.to_json() for name, action in actions.items()},
-            "budgets": {
-                name: {
-                    "limit": budget.limit.minor,
-                    "currency": budget.limit.currency,
-                    "period": budget.period,
-                }
-                for name, budget in budgets.items()
-            },
-            "keys": {name: record.to_json() for name, record in keyring.items()},
-        }
-    )
-
-
-def check_references(
-    actions: Mapping[str, Action], pipelines: Mapping[str, Pipeline], brokers: Mapping[str, CredentialBroker]
-) -> None:
-    """Every pipeline and broker that an action names is there.
-
-    Raises:
-        ConfigError: `config.unknown-pipeline`, `config.unknown-broker`.
-    """
-    for name, action in actions.items():
-        if action.pipeline not in pipelines:
-            raise ConfigError(
-                "config.unknown-pipeline",
-                f"action {name} wants the pipeline {action.pipeline!r}",
-                where=f"/actions/{name}",
-            )
-        if action.credential is not None and action.credential.broker not in brokers:
-            raise ConfigError(
-                "config.unknown-broker",
-                f"action {name} wants the broker {action.credential.broker!r}",
-                where=f"/actions/{name}",
-            )
-
-
-def least_ttl(action: Action, obligations: Obligations) -> timedelta:
-    """The longest that a run's credential may live: the least of the action's, the policy's, and the run's own time."""
-    if action.credential is None:
-        return timedelta(0)
-    limits = [action.credential.ttl, obligations.ttl_max or action.credential.ttl]
-    return min(limits)
-
-
-def beyond_approval(ticket: Ticket, decision: Decision, facts: Facts) -> str:
-    """How what is decided now goes beyond what the approvers agreed to, in words; empty when it does not."""
-    cost = ceiling(facts)
-    if cost is not None and (
-        ticket.cost is None or cost.currency != ticket.cost.currency or cost.minor > ticket.cost.minor
-    ):
-        return f"it costs {cost} now, approved was {ticket.cost or 'nothing'}"
-    score = facts.get("risk.score")
-    if score is not None and ticket.risk is not None and score // _RISK_BAND > ticket.risk // _RISK_BAND:
-        return f"its risk is {score} now, approved was {ticket.risk}"
-    agreed = {(clause.rule, clause.count, clause.roles) for clause in ticket.clauses}
-    for quorum in decision.takes:
-        if isinstance(quorum, Quorum) and (quorum.rule, quorum.count, quorum.roles) not in agreed:
-            return f"rule {quorum.rule} asks for something else now than what was approved"
-    return ""
-
-
-def ticket_status(held: HeldTicket, now: datetime) -> TicketStatus:
-    state = (
-        "expired" if held.state is TicketState.PENDING and now >= held.ticket.expires else held.state.value
-    )
-    answers = tuple({"user": v.user, "verdict": v.verdict, "at": timestamp(v.at)} for v in held.verdicts)
-    return TicketStatus(held.ticket, state, answers, held.redeemed_by)

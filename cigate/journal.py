@@ -11,14 +11,16 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from attrs import field, frozen
 
 from cigate.controls import CLOCK, advance, check_clock
+from cigate.errors import StoreUnavailable
 from cigate.ledger import HEAD, Anchor, Appended, Draft, append
 from cigate.signing import NoteSigner
 from cigate.stores import Change, Key, Put, Rows, Store
+from cigate.wire import ijson
 
 T = TypeVar("T")
 
@@ -30,6 +32,9 @@ class Step(Generic[T]):
     result: T
     puts: Mapping[Key, Put] = field(factory=dict)
     drafts: Sequence[Draft] = ()
+
+
+_ROW_LIMITS: Final = ijson.Limits(octets=4 * 1024 * 1024)
 
 
 class Journal:
@@ -51,7 +56,12 @@ class Journal:
         self._lock = threading.Lock()
 
     def write(
-        self, keys: Collection[Key], work: Callable[[Rows], Step[T]], *, now: datetime, strict_clock: bool = True
+        self,
+        keys: Collection[Key],
+        work: Callable[[Rows], Step[T]],
+        *,
+        now: datetime,
+        strict_clock: bool = True,
     ) -> tuple[T, Appended | None]:
         """Run `work`, make its rows and entries durable in one commit, and move the anchor on.
 
@@ -103,3 +113,11 @@ class Journal:
     def _give_back(self, counts: Counter[str]) -> None:
         with self._lock:
             self._strangers.update(counts)
+
+
+def read_row(value: bytes) -> dict[str, Any]:
+    """A row that we wrote, as the map that it holds."""
+    found = ijson.parse(value, limits=_ROW_LIMITS)
+    if not isinstance(found, dict):
+        raise StoreUnavailable("store.corrupt", "a row does not hold a map")
+    return found

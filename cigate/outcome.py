@@ -7,17 +7,17 @@ only what the action's `output` gives out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from cigate.controls import HeldTicket, State
 from cigate.decision import Decision, DecisionId, Effect, denied
 from cigate.money import Money
 from cigate.pipelines import Run
 from cigate.ticket import Ticket
-from cigate.wire.times import seconds
+from cigate.wire.times import seconds, timestamp
 
 _EXIT_CODE = {Effect.DENY: 10, Effect.REQUIRE_APPROVAL: 11, Effect.THROTTLE: 12}
 _BAD_INPUT = 2
@@ -130,6 +130,16 @@ class TicketStatus:
     state: str
     answers: tuple[Mapping[str, Any], ...] = ()
     redeemed_by: str | None = None
+
+    @classmethod
+    def of(cls, held: HeldTicket, now: datetime) -> TicketStatus:
+        """A held request as it stands now."""
+        state = "expired" if held.state is State.PENDING and now >= held.ticket.expires else held.state.value
+        answers = tuple(
+            {"user": given.user, "verdict": given.verdict, "at": timestamp(given.at)}
+            for given in held.verdicts
+        )
+        return cls(held.ticket, state, answers, held.redeemed_by)
 
     def to_json(self) -> dict[str, Any]:
         """What `status TICKET` prints: the canonical fields, the summary that is signed, and its digest."""

@@ -29,9 +29,8 @@ from cigate.controls import (
     revoked,
     void_tickets,
 )
-from cigate.effects import read_row
 from cigate.errors import ConfigError, LedgerError
-from cigate.journal import Journal, Step
+from cigate.journal import Journal, Step, read_row
 from cigate.ledger import HEAD, Anchor, Draft, Head, Ledger, genesis
 from cigate.ledger import adopt as adopted
 from cigate.signing import KeyRecord, NoteSigner, load_private_key
@@ -39,6 +38,15 @@ from cigate.stores import CREATED, Change, Key, Put, Rows, Store
 from cigate.wire import canonical
 
 EPOCH: Final = Key("epoch", "current")
+
+
+def epoch_began(store: Store) -> int:
+    """Seconds since 1970 of when this epoch began: whatever was signed before it is refused."""
+    rows = store.read([EPOCH])
+    if EPOCH not in rows:
+        raise LedgerError("ledger.corrupt", "the row of the epoch is missing")
+    began: int = read_row(rows[EPOCH])["began"]
+    return began
 
 
 def origin_of(audience: str, epoch: str) -> str:
@@ -97,14 +105,6 @@ class State:
         if anchor is not None:
             anchor.check(head, Ledger(store, key.public_key()).root_at)
         return cls(store, key, head, anchor, clock, skew)
-
-    def epoch_began(self) -> int:
-        """Seconds since 1970 of when this epoch began: whatever was signed before it is refused."""
-        rows = self._store.read([EPOCH])
-        if EPOCH not in rows:
-            raise LedgerError("ledger.corrupt", "the row of the epoch is missing")
-        began: int = read_row(rows[EPOCH])["began"]
-        return began
 
     def load(self, given: Loaded) -> None:
         """Make a policy and configuration the ones in force, for every process on the store.

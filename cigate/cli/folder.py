@@ -13,9 +13,9 @@ from cigate.cli.examples import GATEWAY_YAML, POLICY_YAML
 from cigate.config import Configuration, read_configuration
 from cigate.errors import ConfigError, RequestError
 from cigate.gateway import Gateway
+from cigate.journal import read_row
 from cigate.signing import Algorithm, KeyId, KeyRecord, Signer, load_private_key, write_key_pair
 from cigate.stores import Key, create_store, open_store
-from cigate.effects import read_row
 
 
 def init(arguments: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ from cigate.pipelines.tree import Entry, Tree, TreeLimits, parse_listing
 
 _OBJECT_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HEADS: Final = "refs/heads/"
-_MOST_LISTED: Final = 64 * 1024 * 1024
+_MOST_LISTED: Final = 32 * 1024 * 1024
 _PIECE: Final = 1024 * 1024
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
@@ -55,7 +55,7 @@ _SETTINGS: Final = (
     "core.fsmonitor=false",
     "core.useReplaceRefs=false",
     "core.pager=cat",
-    "core.quotePath=true",
+    "advice.graftFileDeprecated=false",
 )
 
 

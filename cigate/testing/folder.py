@@ -23,7 +23,7 @@ from cigate.money import Money
 from cigate.pipelines import Pipeline
 from cigate.pipelines.function import FunctionPipeline, Job
 from cigate.policy import PolicyEngine
-from cigate.signing import KeyId, Keyring, KeyRecord, Signer
+from cigate.signing import KeyId, KeyRecord, Keyring, Signer
 from cigate.stores import Store
 from cigate.stores.sqlite import SQLiteStore
 
@@ -174,7 +174,7 @@ def bench(
             store=wrap(store if store is not None else SQLiteStore(path)),
             ledger_key=key,
             brokers=used,
-            pipelines=pipelines or {"local": FunctionPipeline({name: run for name in catalogue})},
+            pipelines=pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run))},
             budgets={"qa": Budget("qa", Money(budget, "EUR"), "month")},
             clock=clock,
         )

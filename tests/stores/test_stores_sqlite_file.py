@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cigate.errors import StoreUnavailable
+from cigate.errors import StoreUnavailable, StoreUncertain
 from cigate.stores import CREATED, Change, Key, Put
 from cigate.stores.sqlite import SQLiteStore
 from cigate.testing.stores import NOW, A, B, count_up, write
@@ -307,3 +307,33 @@ def test_a_backup_never_replaces_a_file(path: Path, tmp_path: Path) -> None:
     assert refusal(lambda: store.backup(tmp_path / "precious")) == "store.exists"
     assert (tmp_path / "precious").read_bytes() == b"precious"
     assert refusal(lambda: store.backup(tmp_path / "no folder" / "backup.db")) == "store.failed"
+
+
+@pytest.mark.parametrize(
+    ("sqlite_code", "code", "kind"),
+    [
+        (sqlite3.SQLITE_IOERR, "store.uncertain", StoreUncertain),
+        (sqlite3.SQLITE_BUSY, "store.uncertain", StoreUncertain),
+        (sqlite3.SQLITE_FULL, "store.full", StoreUnavailable),
+    ],
+)
+def test_a_commit_that_fails_is_uncertain_unless_it_can_not_have_happened(
+    path: Path, monkeypatch: pytest.MonkeyPatch, sqlite_code: int, code: str, kind: type[Exception]
+) -> None:
+    store = SQLiteStore.create(path)
+    (connection,) = store.connections()
+
+    def execute(self: sqlite3.Connection, statement: str, values: object = ()) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            error = sqlite3.OperationalError("the disk said no")
+            error.sqlite_errorcode = sqlite_code
+            raise error
+        return sqlite3.Connection.execute(self, statement, values)  # type: ignore[arg-type]  # handed through
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(connection), "execute", execute, raising=False)
+        with pytest.raises(kind) as failed:
+            store.transact([A], count_up, now=NOW)
+    assert isinstance(failed.value, StoreUnavailable | StoreUncertain)
+    assert failed.value.code == code
+    assert store.transact([A], count_up, now=NOW) == 1, "what was not committed is rolled back"

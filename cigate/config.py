@@ -361,7 +361,7 @@ def read_configuration(path: Path | str) -> Configuration:
     """Read a gateway.yaml, and the files that its sections name. Nothing is built and nothing is created.
 
     Raises:
-        ConfigError: `config.unreadable`, `config.writable-by-others`, `config.unknown-key`, and what the YAML reader says.
+        ConfigError: `config.unreadable`, `config.writable-by-others`, `config.unknown-key`, `yaml.*`.
     """
     path = Path(path)
     main, raw = _document(path, path.name)

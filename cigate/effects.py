@@ -384,7 +384,7 @@ class Effects:
         for lease in leases:
             try:
                 answer = broker.revoke(lease)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # what can't be revoked is never forgotten
                 log.error(
                     "lease %s of broker %s could not be revoked: %s", lease, intent.broker, _words(error)
                 )

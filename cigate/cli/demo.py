@@ -66,8 +66,8 @@ class Tour:
         """The folder, its repository, and three enrolled keys."""
         self._out.line(self._out.styled("cigate: a CI gateway between desktop agents and CI", "bold"))
         self._out.prose(
-            "Six requests go through a real gateway. An agent signs each one; the gateway decides, runs what is allowed in a "
-            "sandbox with a credential that only the job sees, and signs every step into a ledger."
+            "Six requests go through a real gateway. An agent signs each one; the gateway decides, runs what is "
+            "allowed in a sandbox with a credential that only the job sees, and signs every step into a ledger."
         )
         python = which("python3", path="/usr/bin:/usr/local/bin:/bin")
         if python is None or which("git") is None:
@@ -159,7 +159,7 @@ class Tour:
         found = gateway.ledger.verify()
         self._out.row(
             "verified",
-            f"{found.size} entries, root {found.root[:16]}…, {'every entry is as signed' if found.ok else found.message}",
+            f"{found.size} entries, root {found.root[:16]}…: {'all as signed' if found.ok else found.message}",
         )
         copy = self._folder / "ledger-copy.jsonl"
         with open(copy, "wb") as file:

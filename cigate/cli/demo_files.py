@@ -13,7 +13,7 @@ users:
   bob@example.com: {roles: [sre], team: platform}
 devices:
   laptop-1: {managed: true, posture: {compliant: true, disk_encrypted: true, edr_running: true, os_patch_age_days: 3}}
-  laptop-2: {managed: false, posture: {compliant: false, disk_encrypted: true, edr_running: false, os_patch_age_days: 90}}
+  laptop-2: {managed: false, posture: {compliant: false, disk_encrypted: true, edr_running: false}}
 budgets:
   qa: {limit: 100000, currency: EUR, period: month}
 brokers:
@@ -120,7 +120,7 @@ try:
     print("the network answers!")
 except OSError as error:
     print("network:", type(error).__name__)
-for path in ("/etc/shadow", "/root", "/home"):
+for path in ("/etc/shadow", "/root", "/var/log"):
     print(f"{path}:", "there!" if os.path.exists(path) else "not there")
 '''
 

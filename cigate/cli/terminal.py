@@ -24,9 +24,9 @@ class Terminal:
     def heading(self, text: str) -> None:
         """A line that begins a chapter."""
         self.line()
-        rule = ("─" if self._colour else "-") * max(0, self._width - len(text) - 4)
+        rule = ("─" if self._colour else "-") * max(4, self._width - len(text) - 2)
         self.line(
-            f"{self.styled('--' if not self._colour else '──', 'dim')} {self.styled(text, 'bold')} {self.styled(rule, 'dim')}"
+            f"{self.styled(rule[:2], 'dim')} {self.styled(text, 'bold')} {self.styled(rule[2:], 'dim')}"
         )
 
     def line(self, text: str = "") -> None:

@@ -191,7 +191,9 @@ def admit(
     if asking is not None:
         seen = journal.store.read(ask_keys(asking, {}))
         keys |= ask_keys(asking, seen)
-    (settled, ticket), appended = journal.write(keys, work, now=asked.now)
+    (settled, ticket), appended = journal.write(
+        keys, work, now=asked.now, proof=Key("decision", asked.decision_id)
+    )
     return Admitted(settled, _receipt_of(appended), ticket)
 
 

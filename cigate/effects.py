@@ -28,6 +28,7 @@ from attrs import evolve, frozen
 
 from cigate.controls import (
     FENCE,
+    Fence,
     Stop,
     budget_keys_of,
     commit_budget,
@@ -61,6 +62,8 @@ log = logging.getLogger("cigate")
 
 GATE: Final = "gate"
 GATE_TIMEOUT: Final = timedelta(seconds=10)
+GRACE: Final = timedelta(seconds=10)
+"""How long after its timeout a run may take to be observed as ended, before it is stopped from here."""
 HEARTBEAT: Final = timedelta(milliseconds=500)
 OUTPUT_KEPT: Final = timedelta(days=30)
 _RETRIES: Final = (0.05, 0.2, 1.0)
@@ -128,41 +131,57 @@ class Effects:
         )
 
     def begin(self, intent: Intent, spec: RunSpec) -> tuple[Run, Held | None] | Conclusion:
-        """Start the run, see that it is the decided one, and hand it its credential. What fails is concluded."""
-        with self._active_guard:
-            self._active.add(intent.decision_id)
+        """Start the run, see that it is the decided one, and hand it its credential. What fails is concluded.
+
+        What fails in a way that nobody foresaw keeps its intent, so that `reconcile` ends it.
+        """
         try:
             return self._begin(intent, spec)
         except _Ended as ended:
-            return self._conclude(
-                intent, ended.code, ended.run, ended.held, result=ended.result, note=ended.note
-            )
+            run = ended.run
+            if run is not None and not run.state.ended:
+                run = self._observed(self.pipelines[intent.pipeline], intent) or run
+            return self._conclude(intent, ended.code, run, ended.held, result=ended.result, note=ended.note)
+        except Exception as error:
+            log.exception("decision %s: its run could not be begun or ended", intent.decision_id)
+            return self._left(intent, None, _words(error))
 
     def follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
         """Wait for the run's end, or end it: at its timeout, or when a stop names anything of it."""
         pipeline = self.pipelines[intent.pipeline]
-        deadline = time.monotonic() + spec.timeout.total_seconds() + 10
+        deadline = time.monotonic() + spec.timeout.total_seconds() + GRACE.total_seconds()
         run: Run | None = None
         stopped = ""
         while True:
-            found = self._observed(pipeline, intent, wait=HEARTBEAT)
-            run = found or run
-            if found is None or found.state.ended:
-                break
-            if not stopped:
-                stopped = self._why_stop(intent) or ("timeout" if time.monotonic() > deadline else "")
-                if stopped:
-                    pipeline.stop(intent.decision_id)
+            try:
+                found = self._observed(pipeline, intent, wait=HEARTBEAT)
+                run = found or run
+                if found is None or found.state.ended:
+                    break
+                if not stopped:
+                    stopped = self._why_stop(intent) or ("timeout" if time.monotonic() > deadline else "")
+                    if stopped:
+                        pipeline.stop(intent.decision_id)
+            except Exception as error:
+                log.exception("decision %s: its run can't be observed", intent.decision_id)
+                if time.monotonic() > deadline:
+                    return self._left(intent, run, _words(error))
+                threading.Event().wait(HEARTBEAT.total_seconds())
         if run is None or not run.state.ended:
             return self._conclude(
                 intent, "run.unknown", run, held, result="unknown", note="the run can't be found"
             )
         return self._conclude(intent, _code_of(run), run, held, result="done", note=stopped)
 
-    def abandon(self, intent: Intent) -> None:
+    def claim(self, decision_id: DecisionId) -> None:
+        """This process is about to answer for an intent: `reconcile` leaves it alone until it is abandoned."""
+        with self._active_guard:
+            self._active.add(decision_id)
+
+    def abandon(self, decision_id: DecisionId) -> None:
         """Let `reconcile` see this intent again: nobody in this process follows it any more."""
         with self._active_guard:
-            self._active.discard(intent.decision_id)
+            self._active.discard(decision_id)
 
     def reconcile(self) -> list[dict[str, Any]]:
         """Undo what dead processes left, retry what failed, and name what is still outstanding.
@@ -208,7 +227,7 @@ class Effects:
         if difference:
             pipeline.stop(intent.decision_id)
             log.critical("decision %s: %s", intent.decision_id, difference)
-            raise _Ended("run.mismatch", difference, result="refused", run=run)
+            raise _Ended("run.mismatch", difference, result="done", run=run)
         if not spec.awaits_credential or run.state.ended:
             return run, None
         lease = self._issue(intent, run)
@@ -268,7 +287,7 @@ class Effects:
 
     def _why_closed(self, intent: Intent) -> str:
         fence = read_fence(self._store.read([FENCE]))
-        stop = self._stop_for(intent)
+        stop = _stop_for(fence, intent)
         if stop is not None:
             return f"{stop.kind} of {stop.scope}: {stop.reason}"
         if (fence.policy_digest, fence.config_digest) != (intent.policy_digest, intent.config_digest):
@@ -277,20 +296,10 @@ class Effects:
 
     def _why_stop(self, intent: Intent) -> str:
         try:
-            stop = self._stop_for(intent)
+            stop = _stop_for(read_fence(self._store.read([FENCE])), intent)
         except BackendError as error:
             return f"the stops can't be read ({error.code}), which counts as a halt"
         return f"{stop.kind} of {stop.scope}: {stop.reason}" if stop is not None else ""
-
-    def _stop_for(self, intent: Intent) -> Stop | None:
-        return read_fence(self._store.read([FENCE])).blocks(
-            key=intent.key,
-            agent=intent.agent,
-            user=intent.user,
-            device=intent.device,
-            action=intent.action,
-            pipeline=intent.pipeline,
-        )
 
     def _observed(self, pipeline: Pipeline, intent: Intent, *, wait: timedelta = timedelta(0)) -> Run | None:
         return pipeline.observe(intent.decision_id, wait=wait)
@@ -315,11 +324,14 @@ class Effects:
                 puts.update(settle(rows, intent.decision_id))
             if conclusion.code != "run.succeeded":
                 puts.update(record_history(rows, AgentId(intent.agent), "failures", now))
-            record = {**read_row(rows[decision_row]), "state": "concluded", "outcome": draft.public}
+            before = read_row(rows[decision_row]) if decision_row in rows else {}
+            record = {**before, "state": "concluded", "outcome": draft.public}
             puts[decision_row] = Put(canonical.encode(record))
             puts.update(
                 {key: Put(canonical.encode(row), expires=parse_timestamp(row["dies"])) for key, row in leases}
             )
+            if run is not None:
+                puts[Key("run", run.id)] = Put(canonical.encode({"decision_id": intent.decision_id}))
             if run is not None and run.output:
                 stored = canonical.encode({"output": base64.b64encode(run.output).decode()})
                 puts[Key("output", intent.decision_id)] = Put(stored, expires=now + OUTPUT_KEPT)
@@ -327,6 +339,8 @@ class Effects:
 
         keys = {intent.row, decision_row, Key("output", intent.decision_id), *(key for key, _ in leases)}
         keys |= history_keys(AgentId(intent.agent))
+        if run is not None:
+            keys.add(Key("run", run.id))
         if intent.reserved is not None:
             keys |= budget_keys_of(intent.decision_id, intent.budget)
         try:
@@ -336,8 +350,13 @@ class Effects:
                 "decision %s ended as %s but could not be recorded: %s", intent.decision_id, code, error
             )
             conclusion = evolve(conclusion, code="gateway.unrecorded", note=str(error))
-        self.abandon(intent)
+        self.abandon(intent.decision_id)
         return conclusion
+
+    def _left(self, intent: Intent, run: Run | None, note: str) -> Conclusion:
+        """Leave an intent to `reconcile`: what it started is unknown, and keeps what it reserved."""
+        self.abandon(intent.decision_id)
+        return Conclusion("run.unknown", run, intent.reserved, note)
 
     def _record(self, keys: Collection[Key], work: Callable[[Rows], Step[None]], now: datetime) -> None:
         for wait in (*_RETRIES, None):
@@ -468,6 +487,17 @@ class Effects:
             for _, value in page:
                 yield read_row(value)
             after = page[-1][0].id
+
+
+def _stop_for(fence: Fence, intent: Intent) -> Stop | None:
+    return fence.blocks(
+        key=intent.key,
+        agent=intent.agent,
+        user=intent.user,
+        device=intent.device,
+        action=intent.action,
+        pipeline=intent.pipeline,
+    )
 
 
 def _forgets(key: Key, entry: Draft) -> Callable[[Rows], Step[None]]:

@@ -58,7 +58,6 @@ from cigate.errors import (
     ConfigError,
     RequestError,
     StoreUnavailable,
-    StoreUncertain,
 )
 from cigate.identification import Identification
 from cigate.intent import Intent
@@ -280,10 +279,13 @@ class Gateway:
             RequestError: `status.unknown`.
         """
         name = str(name.id if isinstance(name, Ticket) else name)
-        rows = self._store.read([Key("decision", name), Key("output", name), *ticket_keys(TicketId(name))])
+        keys = [Key(family, name) for family in ("decision", "output", "run")]
+        rows = self._store.read([*keys, *ticket_keys(TicketId(name))])
         held = read_ticket(rows, TicketId(name))
         if held is not None:
             return TicketStatus.of(held, self._clock())
+        if Key("run", name) in rows:
+            return self.status(read_row(rows[Key("run", name)])["decision_id"])
         if Key("decision", name) not in rows:
             raise RequestError(
                 "status.unknown", f"there is no ticket or run {name!r}", fix="submit printed its id"
@@ -352,6 +354,7 @@ class Gateway:
             "config_digest": fence.config_digest,
             "epoch": fence.epoch,
             "stops": fence.to_json()["stops"],
+            "strangers": self._journal.strangers,
             "running": [intent.decision_id for intent in self._effects.intents()],
             "outstanding": leases,
             "ledger": {"size": head.size, "root": head.root.hex()},
@@ -407,6 +410,7 @@ class Gateway:
         except Exception as error:
             log.exception("unexpected error in the gateway")
             return refusal("gateway.error", f"unexpected {type(error).__name__}")
+        log.info("refused: %s", refused.decision.reasons[0].message)
         if count:
             self._journal.count_stranger(refused.decision.code)
         return refused
@@ -445,27 +449,27 @@ class Gateway:
         return intent, spec
 
     def _admit(self, decided: Decided, plan: tuple[Intent, RunSpec] | None) -> Admitted:
-        def commit() -> Admitted:
-            return admit(
+        """Commit. From before the commit on, an intent is this process's own, until it is concluded."""
+        name = decided.asked.decision_id
+        if plan is not None:
+            self._effects.claim(name)
+        admitted = None
+        try:
+            admitted = admit(
                 self._journal,
                 decided.asked,
                 decided.decision,
                 decided.facts,
                 own=decided.own,
                 intent=plan[0] if plan is not None else None,
-                audience=decided.loaded.audience,
+                audience=self.audience,
                 origin=self._state.origin,
                 skew=self._skew,
             )
-
-        try:
-            return commit()
-        except StoreUncertain:
-            if Key("decision", decided.asked.decision_id) in self._store.read(
-                [Key("decision", decided.asked.decision_id)]
-            ):
-                raise  # it is in: reconcile finds the intent, and nobody acts on it twice
-            return commit()
+            return admitted
+        finally:
+            if plan is not None and (admitted is None or not admitted.decision.allowed):
+                self._effects.abandon(name)
 
     def _act(
         self, decided: Decided, plan: tuple[Intent, RunSpec] | None, admitted: Admitted, *, follow: bool

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import field, frozen
 
 from cigate.controls import CLOCK, advance, check_clock
-from cigate.errors import StoreUnavailable
+from cigate.errors import StoreUnavailable, StoreUncertain
 from cigate.ledger import HEAD, Anchor, Appended, Draft, append
 from cigate.signing import NoteSigner
 from cigate.stores import Change, Key, Put, Rows, Store
@@ -62,12 +62,15 @@ class Journal:
         *,
         now: datetime,
         strict_clock: bool = True,
+        proof: Key | None = None,
     ) -> tuple[T, Appended | None]:
         """Run `work`, make its rows and entries durable in one commit, and move the anchor on.
 
         `work` is pure and may run more than once. A step without puts and drafts commits nothing. With
         `strict_clock` a clock that is behind refuses; without, what must be recorded whatever the time (a halt,
         the end of a run) is recorded.
+
+        `proof` is a row that exists only if this very step was committed: when the store is uncertain, it tells.
 
         Raises:
             BackendError: `clock.behind`; StoreUnavailable, StoreUncertain; whatever `work` raises.
@@ -85,7 +88,7 @@ class Journal:
             return Change({**step.puts, **advance(rows, now), **appended.puts}, (step.result, appended))
 
         try:
-            result, appended = self.store.transact({*keys, HEAD, CLOCK}, change, now=now)
+            result, appended = self._transact({*keys, HEAD, CLOCK}, change, now, proof)
         except BaseException:
             self._give_back(counts)
             raise
@@ -95,10 +98,33 @@ class Journal:
             self._anchor.advance(appended.head.size, appended.head.root, appended.head.epoch)
         return result, appended
 
+    def _transact(
+        self, keys: Collection[Key], change: Callable[[Rows], Change[T]], now: datetime, proof: Key | None
+    ) -> T:
+        made: list[T] = []
+
+        def remembering(rows: Rows) -> Change[T]:
+            changed = change(rows)
+            made[:] = [changed.result]
+            return changed
+
+        try:
+            return self.store.transact(keys, remembering, now=now)
+        except StoreUncertain:
+            if proof is None or not made or proof not in self.store.read([proof]):
+                raise
+            return made[0]
+
     def count_stranger(self, code: str) -> None:
         """Note a refusal that nobody's signature stands behind."""
         with self._lock:
             self._strangers[code] += 1
+
+    @property
+    def strangers(self) -> dict[str, int]:
+        """What was counted and is not in the ledger yet."""
+        with self._lock:
+            return dict(sorted(self._strangers.items()))
 
     def sync(self) -> None:
         """Make the anchor as durable as the store."""

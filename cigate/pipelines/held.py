@@ -118,6 +118,11 @@ class HeldProcess:
         Raises:
             PipelineUnavailable: `pipeline.spawn`, nothing was started.
         """
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            # a child inherits it, and then never learns of the end of its own children
+            raise PipelineUnavailable(
+                "pipeline.spawn", "this process ignores SIGCHLD", fix="let SIGCHLD be signal.SIG_DFL"
+            )
         # a socket, not a pipe: writing to a dead reader must not raise SIGPIPE in the host
         line, line_end = socket.socketpair()
         (output, output_end), (said, said_end) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)

@@ -157,27 +157,30 @@ def bench(
         *(_record(signer, use="approval", user=user) for user, signer in people.items()),
     )
     key = Ed25519PrivateKey.generate()
-    used = brokers or {
-        "local": LocalBroker.generate({"tests": Profile(("tests",), timedelta(minutes=10))}, clock=clock)
-    }
+    built: list[Gateway] = []
+    profiles = {"tests": Profile(("tests",), timedelta(minutes=10))}
+    own = LocalBroker.generate(profiles, clock=clock, live=lambda tag: built[-1].is_live(tag))
     path = folder / "state.db"
     if store is None:
         SQLiteStore.create(path).close()
 
     def build() -> Gateway:
-        return Gateway(
-            audience=AUDIENCE,
-            policy=PolicyEngine.from_yaml(policy),
-            actions=catalogue,
-            keyring=keyring,
-            inventory=StaticInventory.from_config(_AGENTS, _USERS, _DEVICES),
-            store=wrap(store if store is not None else SQLiteStore(path)),
-            ledger_key=key,
-            brokers=used,
-            pipelines=pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run))},
-            budgets={"qa": Budget("qa", Money(budget, "EUR"), "month")},
-            clock=clock,
+        built.append(
+            Gateway(
+                audience=AUDIENCE,
+                policy=PolicyEngine.from_yaml(policy),
+                actions=catalogue,
+                keyring=keyring,
+                inventory=StaticInventory.from_config(_AGENTS, _USERS, _DEVICES),
+                store=wrap(store if store is not None else SQLiteStore(path)),
+                ledger_key=key,
+                brokers=brokers or {"local": own},
+                pipelines=pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run))},
+                budgets={"qa": Budget("qa", Money(budget, "EUR"), "month")},
+                clock=clock,
+            )
         )
+        return built[-1]
 
     return Bench(build(), folder, clock, jobs, agent, unmanaged, people, build)
 

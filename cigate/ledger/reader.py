@@ -81,13 +81,13 @@ class Ledger:
         """One entry.
 
         Raises:
-            LedgerError: `ledger.no-entry`; `ledger.entry`, it can't be read.
+            LedgerError: `ledger.no-entry`; `ledger.entry`, it can't be read; `ledger.order`, it is another one.
         """
         key = entry_key(index) if 0 <= index < self.size else None
         raw = self._store.read([key]).get(key) if key is not None else None
         if raw is None:
             raise LedgerError("ledger.no-entry", f"there is no entry {index}")
-        return Entry.read(raw)
+        return _in_place(Entry.read(raw), index)
 
     def entries(self, after: int = -1) -> Iterator[Entry]:
         """Entries in order: all, or those after an index.
@@ -96,10 +96,7 @@ class Ledger:
             LedgerError: `ledger.entry`, one can't be read; `ledger.order`, one is missing.
         """
         for index, raw in enumerate(self._rows(after, self.size), start=after + 1):
-            entry = Entry.read(raw)
-            if entry.index != index:
-                raise LedgerError("ledger.order", f"where entry {index} belongs, entry {entry.index} stands")
-            yield entry
+            yield _in_place(Entry.read(raw), index)
 
     def prove(self, index: int) -> Receipt:
         """That an entry, of any kind, is in the ledger as it now stands.
@@ -140,12 +137,8 @@ class Ledger:
             LedgerError: as `head`; `ledger.order`, an entry is missing.
         """
         head = self.head()
-        written = 0
         for raw in self._rows(-1, head.size):
             into.write(raw + b"\n")
-            written += 1
-        if written != head.size:
-            raise LedgerError("ledger.order", f"entry {written} is missing")
         into.write(canonical.encode({"checkpoint": head.checkpoint}) + b"\n")
 
     def verify(self, checkpoint: str | None = None) -> Verification:
@@ -174,7 +167,8 @@ class Ledger:
                 completed.clear()
         self._compare_nodes(completed)
         walk.finish(head.checkpoint)
-        if (walk.frontier, walk.last, walk.origin) != (head.frontier, head.last, head.origin):
+        found = (walk.frontier, walk.last, walk.origin, walk.epoch)
+        if found != (head.frontier, head.last, head.origin, head.epoch):
             raise Fault("ledger.corrupt", "the head of the ledger does not fit its entries")
         beyond = self._store.scan(_ENTRIES, after=entry_key(head.size - 1).id, limit=1)
         if beyond and beyond[0][0] >= entry_key(self.size):  # not what somebody appended meanwhile
@@ -223,3 +217,9 @@ class Ledger:
             return found
 
         return proof(read)
+
+
+def _in_place(entry: Entry, index: int) -> Entry:
+    if entry.index != index:
+        raise LedgerError("ledger.order", f"where entry {index} belongs, entry {entry.index} stands")
+    return entry

@@ -126,6 +126,7 @@ class Walk:
         self._origins: tuple[tuple[int, str], ...] = ()  # from which size on, under which origin
         self._suspicion: _Suspicion | None = None
         self._outside_root: bytes | None = None
+        self._epoch = ""
         self._anchored = False
         try:
             self._outside_size = claimed(outside).size if outside is not None else None
@@ -155,6 +156,11 @@ class Walk:
     def origin(self) -> str:
         """The origin in force; empty before the first entry."""
         return self._origins[-1][1] if self._origins else ""
+
+    @property
+    def epoch(self) -> str:
+        """The epoch in force; empty before the first entry."""
+        return self._epoch
 
     def take(self, raw: bytes) -> tuple[Completed, ...]:
         """Check the next entry; what it completes in the tree.
@@ -254,9 +260,12 @@ class Walk:
             raise Fault("ledger.kind", "the first entry, and no other, is a genesis", entry.index)
         if entry.kind not in (GENESIS, ADOPT):
             return
-        origin = entry.public.get("origin")
-        if not isinstance(origin, str):
-            raise Fault("ledger.kind", f"entry {entry.index}, {entry.kind}, names no origin", entry.index)
+        origin, epoch = entry.public.get("origin"), entry.public.get("epoch")
+        if not isinstance(origin, str) or not isinstance(epoch, str):
+            raise Fault(
+                "ledger.kind", f"entry {entry.index}, {entry.kind}, names no origin and epoch", entry.index
+            )
+        self._epoch = epoch
         self._origins = (*self._origins, (entry.index + 1, origin))
         if entry.kind == GENESIS:
             try:

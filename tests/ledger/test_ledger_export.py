@@ -99,13 +99,14 @@ def test_a_flip_of_any_byte_of_fifty_entries_is_found_and_the_entry_it_is_in_is_
     assert not misnamed
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(EXPORT) - 1), st.integers(0, 255))
 def test_any_other_byte_anywhere_is_found(offset: int, value: int) -> None:
     changed = EXPORT[:offset] + bytes([value]) + EXPORT[offset + 1 :]
     assert verify_export(changed, public_key=PUBLIC_KEY).ok is (changed == EXPORT)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, len(EXPORT) - 1), st.integers(1, 300))
 def test_any_deletion_insertion_or_doubling_of_bytes_is_found(offset: int, length: int) -> None:
     part = EXPORT[offset : offset + length]

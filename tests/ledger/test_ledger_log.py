@@ -86,7 +86,7 @@ def test_appending_on_rows_that_are_no_longer_the_head_can_never_be_kept() -> No
         store.transact(LEDGER_KEYS, lambda _: Change(inserts), now=NOW)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8))
 def test_however_entries_are_batched_the_tree_is_the_same(batches: list[int]) -> None:
     size = 1 + sum(batches)
@@ -113,6 +113,7 @@ def test_the_head_survives_its_own_writing() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("more", 1),
         ("size", 12),
         ("size", "11"),
         ("size", -1),
@@ -140,6 +141,12 @@ def test_without_a_ledger_nothing_is_appended_and_none_is_made() -> None:
         append({}, [decision_draft(1)], now=NOW, signer=SIGNER)
     with pytest.raises(LedgerError, match=r"ledger\.missing"):
         Ledger(MemoryStore(), PUBLIC_KEY).checkpoint()
+
+
+def test_there_is_no_append_of_nothing() -> None:
+    _, store = ledger_of(2)
+    with pytest.raises(ValueError, match="nothing"):
+        append(head_rows(store), [], now=NOW, signer=SIGNER)
 
 
 def test_a_second_genesis_is_refused() -> None:
@@ -225,7 +232,7 @@ json_values = st.recursive(
 objects = st.dictionaries(st.text(max_size=8), json_values, max_size=4)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(objects, objects)
 def test_whatever_json_is_appended_comes_back_and_verifies(public: Any, private: Any) -> None:
     ledger, store = ledger_of(2)
@@ -390,6 +397,31 @@ def test_a_head_put_back_to_an_older_one_is_found() -> None:
     rewritten(store, HEAD, old)
     assert ledger.verify().code == "ledger.unsigned"
     assert ledger.verify(held).code in ("ledger.unsigned", "ledger.rolled-back")
+
+
+def test_an_entry_in_the_place_of_another_is_found_and_never_read() -> None:
+    ledger, store = ledger_of(9)
+    rewritten(store, entry_key(4), store.read([entry_key(5)])[entry_key(5)])
+    assert (ledger.verify().code, ledger.verify().first_bad) == ("ledger.order", 4)
+    for reading in (lambda: list(ledger.entries()), lambda: ledger.entry(4)):
+        with pytest.raises(LedgerError, match=r"ledger\.order"):
+            reading()
+
+
+@pytest.mark.parametrize(("name", "value"), [("last", "00" * 32), ("epoch", "e9")])
+def test_a_head_that_does_not_fit_the_entries_is_found(name: str, value: str) -> None:
+    ledger, store = ledger_of(9)
+    document = {**json.loads(head_rows(store)[HEAD]), name: value}
+    rewritten(store, HEAD, json.dumps(document).encode())
+    assert ledger.verify().code == "ledger.corrupt"
+
+
+def test_an_entry_says_all_of_itself_as_json() -> None:
+    entry = ledger_of(2)[0].entry(1)
+    assert (
+        json.dumps(entry.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        == entry.row()
+    )
 
 
 def test_a_ledger_of_another_origin_or_key_is_refused() -> None:

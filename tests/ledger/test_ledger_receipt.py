@@ -65,7 +65,7 @@ def test_a_receipt_opens_the_public_part_only() -> None:
     assert salt(20).hex().encode() not in RAW
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 20))
 def test_every_entry_of_an_append_has_its_receipt_without_further_reads(before: int, batch: int) -> None:
     _, store = ledger_of(before)
@@ -204,6 +204,7 @@ def test_a_receipt_that_was_changed_is_refused(raw: bytes, code: str) -> None:
     assert code_of(raw) == code
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(RAW) - 1), st.integers(0, 7))
 def test_a_flipped_bit_never_passes_for_another_receipt(at: int, bit: int) -> None:
     flipped = RAW[:at] + bytes([RAW[at] ^ (1 << bit)]) + RAW[at + 1 :]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_samples import NOW
 
@@ -182,6 +182,7 @@ takes: st.SearchStrategy[Take] = (
 )
 
 
+@settings(deadline=None)
 @given(st.builds(Taken, takes, names, names, st.none() | durations) | st.just(Taken()))
 def test_what_was_taken_is_read_back_as_it_was(taken: Taken) -> None:
     assert taken_from_json(taken.to_json()) == taken

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cigate.ledger.tree import (
@@ -90,6 +90,7 @@ def leaves_of(size: int) -> list[bytes]:
 trees = st.lists(st.binary(max_size=8), min_size=1, max_size=70)
 
 
+@settings(deadline=None)
 @given(trees)
 def test_growing_leaf_by_leaf_gives_the_root_of_the_recursive_definition(leaves: list[bytes]) -> None:
     grown = Grown(leaves)
@@ -97,6 +98,7 @@ def test_growing_leaf_by_leaf_gives_the_root_of_the_recursive_definition(leaves:
     assert all(grown.nodes[name] == each for name, each in grown.frontier.nodes.items())
 
 
+@settings(deadline=None)
 @given(trees, st.data())
 def test_the_root_of_every_earlier_size_can_be_had_from_the_kept_nodes(
     leaves: list[bytes], data: Any
@@ -105,6 +107,7 @@ def test_the_root_of_every_earlier_size_can_be_had_from_the_kept_nodes(
     assert root_of(size, Grown(leaves).node) == mth(leaves[:size])
 
 
+@settings(deadline=None)
 @given(trees, st.data())
 def test_inclusion_proofs_are_those_of_the_recursive_definition_and_verify(
     leaves: list[bytes], data: Any
@@ -115,6 +118,7 @@ def test_inclusion_proofs_are_those_of_the_recursive_definition_and_verify(
     assert verify_inclusion(index, len(leaves), leaf_hash(leaves[index]), proof, mth(leaves))
 
 
+@settings(deadline=None)
 @given(trees, st.data())
 def test_consistency_proofs_are_those_of_the_recursive_definition_and_verify(
     leaves: list[bytes], data: Any
@@ -151,6 +155,7 @@ def test_each_pair_of_small_trees_is_consistent_and_no_changed_history_is() -> N
                 assert not verify_consistency(first, second, mth(leaves[:first]), mth(other), sent)
 
 
+@settings(deadline=None)
 @given(trees, st.data())
 def test_no_proof_survives_a_flipped_bit_a_missing_or_a_further_hash(leaves: list[bytes], data: Any) -> None:
     grown, size = Grown(leaves), len(leaves)

@@ -395,13 +395,17 @@ def _connection(path: Path, timeout: float) -> _Connection:
         check_same_thread=False,  # one thread at a time uses it, not always the same
         factory=_Connection,
     )
-    for pragma in (
-        "synchronous = FULL",
-        "wal_autocheckpoint = 4000",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            "synchronous = FULL",
+            "wal_autocheckpoint = 4000",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -421,18 +425,13 @@ def _check_file(path: Path) -> None:
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a database that is not ours or is cut short."""
+    """Refuse a database that is not ours; SQLite itself refuses one that is cut short."""
     mark = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if mark != APPLICATION_ID or version != _VERSION or mode != "wal":
         raise StoreUnavailable("store.foreign", f"{path} is not cigate state of version {_VERSION}")
     connection.execute("SELECT family, id, value, expires FROM rows LIMIT 1").fetchone()
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    page_size = connection.execute("PRAGMA page_size").fetchone()[0]
-    log = Path(f"{path}-wal")
-    if log.stat().st_size == 0 and path.stat().st_size < pages * page_size:
-        raise StoreUnavailable("store.corrupt", f"{path} is cut short", fix="restore a backup and `adopt` it")
 
 
 def _identity(path: Path) -> tuple[int, int]:

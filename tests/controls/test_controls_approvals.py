@@ -362,6 +362,15 @@ def test_an_ask_that_did_not_see_the_ticket_it_would_join_is_told_to_read_again(
     assert refusal(open_ticket, rows, held, now=NOW) == "approval.raced"
 
 
+def test_a_waiting_ticket_that_was_not_read_counts_as_one_that_waits() -> None:
+    desk = Desk()
+    third = HeldTicket.of(_nth(3), envelope=b"", decision_id=DecisionId("dec-3"))
+    keys = ask_keys(third, {})
+    desk.hold(_nth(1))
+    rows = desk.store.read(keys)
+    assert refusal(open_ticket, rows, third, now=NOW, most_pending=1) == "approval.too-many-pending"
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"ticket":{}}'])
 def test_a_ticket_that_can_not_be_read_is_answered_by_nobody(raw: bytes) -> None:
     rows = {Key("ticket", "tkt-1"): raw}

@@ -153,6 +153,15 @@ def test_a_run_that_costs_more_than_was_reserved_is_committed_in_full_and_suspen
     assert refusal(account.reserve, TWO, 1) == "budget.suspended"
 
 
+def test_a_suspension_outlives_a_later_run_that_costs_what_was_reserved() -> None:
+    account = Account()
+    account.reserve(ONE, 100)
+    account.reserve(TWO, 100)
+    account.commit(ONE, 101)
+    account.commit(TWO, 100)
+    assert account.left == 0
+
+
 def test_a_run_that_costs_less_gives_the_rest_back() -> None:
     account = Account()
     account.reserve(ONE, 400)

@@ -101,6 +101,15 @@ def test_room_comes_back_when_nonces_have_expired() -> None:
     assert spend(store, "jti-0004", now=room, per_key=3) == "attestation.replay-store-full"
 
 
+def test_a_nonce_counts_to_the_end_of_a_minute_and_no_longer() -> None:
+    store = MemoryStore()
+    assert spend(store, "jti-0001", per_key=1) == ""
+    end = NOW.replace(second=0) + LIFE + timedelta(minutes=2)
+    before = end - timedelta(microseconds=1)
+    assert spend(store, "jti-0002", now=before, per_key=1) == "attestation.replay-store-full"
+    assert spend(store, "jti-0002", now=end, per_key=1) == ""
+
+
 @given(steps=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 400)), max_size=60))
 def test_the_count_is_exactly_the_number_of_nonces_kept(steps: list[tuple[int, int]]) -> None:
     store, now, most = MemoryStore(), NOW, 10

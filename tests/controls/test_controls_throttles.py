@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from cigate.controls import draw, throttle_key
 from cigate.decision import Token
 from cigate.errors import StoreUnavailable
-from cigate.stores import Change, Key
+from cigate.stores import Change, Key, Store
 from cigate.stores.memory import MemoryStore
+from cigate.stores.sqlite import SQLiteStore
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -27,8 +29,8 @@ def token(limit: int, per: timedelta = HOUR, *bucket: str, rule: str = "at-most"
 class Bucket:
     """A throttle on a store."""
 
-    def __init__(self, asked: Token) -> None:
-        self.store = MemoryStore()
+    def __init__(self, asked: Token, store: Store | None = None) -> None:
+        self.store = store if store is not None else MemoryStore()
         self.asked = asked
 
     def take(self, now: datetime, asked: Token | None = None) -> timedelta | None:
@@ -108,6 +110,21 @@ def test_an_empty_bucket_stays_empty_over_a_step_of_the_clock(step: timedelta) -
     wait = bucket.take(NOW + step)
     assert wait == HOUR - step
     assert bucket.take(NOW + step) == wait, "asking in vain costs nothing"
+
+
+def test_a_row_outlives_a_sweep_by_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    bucket = Bucket(token(1), SQLiteStore.create(tmp_path / "state.db"))
+    assert bucket.take(NOW) is None
+    assert bucket.take(NOW + HOUR, token(1, HOUR, "another")) is None, "this write sweeps what has expired"
+    assert bucket.take(NOW + HOUR - SECOND) == SECOND
+
+
+def test_tokens_that_are_kept_as_one_come_back_with_the_latest_of_them() -> None:
+    bucket = Bucket(token(100, 6400 * SECOND))
+    assert [bucket.take(NOW) for _ in range(50)] == [None] * 50
+    assert [bucket.take(NOW + 100 * SECOND) for _ in range(50)] == [None] * 50
+    assert bucket.take(NOW + 6400 * SECOND) == 100 * SECOND
+    assert bucket.take(NOW + 6500 * SECOND) is None
 
 
 def test_the_burst_is_the_limit_and_all_of_it_is_back_after_the_window() -> None:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -298,6 +298,36 @@ def test_a_child_does_not_keep_its_parents_lock_alive(path: Path) -> None:
     finally:
         os.close(stay[1])
         os.waitpid(child, 0)
+
+
+def test_a_lock_dies_with_its_process_though_a_child_of_it_lives_on(path: Path) -> None:
+    code = """
+    import os
+    with store.lock("owner/1", LockMode.EXCLUSIVE, timeout=timedelta(0)):
+        child = os.fork()
+        if child:
+            print(child, flush=True)
+        sys.stdin.readline()
+    """
+    store = SQLiteStore(path)
+    with process(path, code) as running:
+        child = int(said(running))
+        try:
+            until(lambda: not any(".locks/" in name for name in open_files(child)))
+            assert not free(store, LockMode.SHARED, name="owner/1")
+            os.kill(running.pid, signal.SIGKILL)
+            running.wait()
+            assert free(store, LockMode.EXCLUSIVE, name="owner/1")
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def open_files(pid: int) -> list[str]:
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
 
 
 def test_a_store_in_memory_refuses_in_a_forked_child() -> None:

@@ -160,6 +160,7 @@ def admit(
             "agent": request.agent_id,
             "user": request.user_id,
             "ticket": ticket.id if ticket is not None else redeemed,
+            "reasons": [reason.to_json() for reason in settled.reasons],
         }
         drafts = [
             Draft(

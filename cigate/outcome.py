@@ -158,8 +158,8 @@ class RunStatus:
     """A decision as it stands, for operators.
 
     Args:
-        record: what the gateway keeps of it: `state`, `effect`, `code`, `action`, `agent`, `user`, and `outcome` once
-            it is concluded.
+        record: what the gateway keeps of it: `state`, `effect`, `code`, `reasons`, `action`, `agent`, `user`, and
+            `outcome` once it is concluded.
         output: what the job printed, capped, with the literal secret scrubbed; None if nothing is kept.
     """
 

@@ -15,7 +15,7 @@ Verb = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Gives the exit code; never a traceback for what a user can cause."""
-    arguments = _parser().parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         return _verb(arguments.verb)(arguments)
     except (BackendError, LedgerError) as error:
@@ -38,7 +38,8 @@ def _verb(name: str) -> Verb:
     return found
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The whole command line, which the reference in docs is generated from."""
     parser = argparse.ArgumentParser(
         prog="cigate",
         description="A CI gateway: attest, decide, broker, run and prove what desktop agents ask of CI.",
@@ -154,6 +155,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("file", metavar="FILE")
     for name, text in (("decide", "decide on a document of facts"), ("explain", "the same, in words")):
         made = verb(policy, name, f"policy.{name}", text)
-        made.add_argument("facts", metavar="FACTS.json", help="a file, or - for stdin")
+        made.add_argument(
+            "facts", metavar="FACTS.json", help="facts, or an entry as `ledger show N` prints it; - for stdin"
+        )
         made.add_argument("--policy", metavar="FILE", help="default: the policy of the folder")
     return parser

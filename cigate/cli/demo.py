@@ -176,7 +176,10 @@ class Tour:
     def farewell(self, seconds: float) -> None:
         self._out.line()
         self._out.line(f"Done in {seconds:.1f} s. The folder stays; go on in it:")
+        here = Path(sys.argv[0]).absolute().parent
+        path = () if which("cigate") else (f'export PATH="{here}:$PATH"',)
         for command in (
+            *path,
             f"cd {self._folder}",
             "cigate ledger show",
             "cigate ledger verify ledger-tampered.jsonl",

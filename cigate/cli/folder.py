@@ -14,7 +14,7 @@ from cigate.config import Configuration, read_configuration
 from cigate.errors import ConfigError, RequestError
 from cigate.gateway import Gateway
 from cigate.journal import read_row
-from cigate.signing import Algorithm, KeyId, KeyRecord, Signer, load_private_key, write_key_pair
+from cigate.signing import Algorithm, KeyRecord, KeyUse, Signer, load_private_key, write_key_pair
 from cigate.stores import Key, create_store, open_store
 
 
@@ -22,17 +22,18 @@ def init(arguments: argparse.Namespace) -> int:
     """`init DIR` makes a folder to read and use; `init --config FILE` makes the state for a hand-written file."""
     if arguments.folder is not None:
         path = make_folder(Path(arguments.folder))
+        written = ["gateway.yaml", "policy.yaml"]
     else:
-        path = Path(arguments.config)
+        path, written = Path(arguments.config), []
         if not path.exists():
             raise ConfigError(
                 "init.nothing",
                 f"there is no {path}",
                 fix="cigate init DIR, or write one and init --config FILE",
             )
-    made = make_state(path)
-    say(f"made {', '.join(str(each) for each in made)}")
-    say("next: keygen, enrol, sign, submit; `cigate --help` lists the verbs")
+    made = written + make_state(path)
+    say(f"made in {path.parent}: {', '.join(made)}")
+    say("next, in that folder: keygen, enrol, sign, submit; `cigate --help` lists the verbs")
     return 0
 
 
@@ -44,8 +45,8 @@ def make_folder(folder: Path) -> Path:
     return folder / "gateway.yaml"
 
 
-def make_state(config: Path) -> list[Path]:
-    """Keys, store and ledger for a configuration that has none. The files that were made."""
+def make_state(config: Path) -> list[str]:
+    """Keys, store and ledger for a configuration that has none. The names of the files that were made."""
     configuration = read_configuration(config)
     configuration.load()
     key = configuration.ledger_key()
@@ -59,7 +60,7 @@ def make_state(config: Path) -> list[Path]:
     made.append(write_once(ledger_public_key(configuration), public_pem(key), 0o644))
     made += configuration.make_broker_keys()
     Gateway.from_config(config).close()
-    return [config, *made, configuration.folder / configuration.store.partition(":")[2]]
+    return [path.name for path in made] + [configuration.store.partition(":")[2]]
 
 
 def gateway(arguments: argparse.Namespace) -> Gateway:
@@ -76,22 +77,35 @@ def ledger_public_key(configuration: Configuration) -> Path:
     return configuration.ledger_key().with_suffix(".pub")
 
 
-def signer(arguments: argparse.Namespace) -> Signer:
-    """The signer of `--key`: its enrolment id is looked up by the public key, the audience is the folder's."""
+def signer(arguments: argparse.Namespace, use: KeyUse) -> Signer:
+    """The signer of `--key`: its enrolment id is looked up by the public key, the audience is the folder's.
+
+    Raises:
+        ConfigError: `key.not-enrolled`; `key.use`: it was enrolled to sign something else.
+    """
     found = configuration(arguments)
-    record = KeyRecord.enrol(public_pem(Path(arguments.key)), id="unknown", use="policy")
+    given = KeyRecord.enrol(public_pem(Path(arguments.key)), id="unknown", use="policy")
+    by_thumbprint = Key("thumbprint", given.thumbprint)
     store = open_store(found.store, folder=found.folder)
     try:
-        row = store.read([Key("thumbprint", record.thumbprint)]).get(Key("thumbprint", record.thumbprint))
+        row = store.read([by_thumbprint]).get(by_thumbprint)
+        if row is None:
+            raise ConfigError(
+                "key.not-enrolled",
+                f"the key in {arguments.key} is not enrolled here",
+                fix=f"cigate enrol {arguments.key}.pub --use {use.value} --id …",
+            )
+        by_id = Key("key", read_row(row)["id"])
+        record = KeyRecord.from_json(read_row(store.read([by_id])[by_id]))
     finally:
         store.close()
-    if row is None:
+    if record.use is not use:
         raise ConfigError(
-            "key.not-enrolled",
-            f"the key in {arguments.key} is not enrolled here",
-            fix=f"cigate enrol {arguments.key}.pub --id …",
+            "key.use",
+            f"{record.id} was enrolled for use {record.use.value}, and this takes one for {use.value}",
+            fix="a key has one use: make another one with cigate keygen",
         )
-    return Signer.from_pem(arguments.key, key_id=KeyId(read_row(row)["id"]), audience=found.audience)
+    return Signer.from_pem(arguments.key, key_id=record.id, audience=found.audience)
 
 
 def public_pem(key: Path) -> bytes:

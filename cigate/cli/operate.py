@@ -17,9 +17,10 @@ _WATCH_SECONDS = 5
 
 def halt(arguments: argparse.Namespace) -> int:
     with gateway(arguments) as opened:
-        done = opened.halt(arguments.reason, scope=_scope(arguments))
+        scope = _scope(arguments)
+        done = opened.halt(arguments.reason, scope=scope)
     if done.drained:
-        say("halted: nothing more starts")
+        say(f"halted: nothing more {f'of {scope} ' if scope else ''}starts")
         return 0
     say(f"halted, but these were starting and have not drained: {', '.join(done.starters) or 'unknown'}")
     return 3

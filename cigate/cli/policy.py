@@ -10,6 +10,7 @@ from cigate.config import read_configuration, schema_of
 from cigate.decision import Decision, Effect
 from cigate.errors import CigateError, RequestError
 from cigate.facts import Schema
+from cigate.ledger import BIGGEST_ENTRY
 from cigate.policy import PolicyEngine
 from cigate.wire import ijson
 
@@ -44,14 +45,25 @@ def explain(arguments: argparse.Namespace) -> int:
 def _decide(arguments: argparse.Namespace) -> Decision:
     raw = read_input(arguments.facts)
     try:
-        facts = ijson.parse(raw)
+        facts = ijson.parse(raw, limits=ijson.Limits(octets=2 * BIGGEST_ENTRY))
     except ijson.JSONError as error:
         raise RequestError(
             error.code, error.message, where=f"{arguments.facts}:{error.where}", fix=error.fix
         ) from error
     if not isinstance(facts, dict):
         raise RequestError("facts.type", "expected a JSON object of facts")
+    if facts.get("kind") == "decision":
+        facts = _decided_on(facts)
     return _engine(arguments).decide(facts)
+
+
+def _decided_on(entry: dict[str, ijson.Json]) -> dict[str, ijson.Json]:
+    """The facts in an entry of the ledger, as `ledger show N` prints it."""
+    private = entry.get("private")
+    facts = private.get("facts") if isinstance(private, dict) else None
+    if not isinstance(facts, dict):
+        raise RequestError("facts.missing", "this was refused before there were facts to decide on")
+    return facts
 
 
 def _engine(arguments: argparse.Namespace) -> PolicyEngine:

@@ -10,13 +10,14 @@ from typing import Any
 from cigate.cli.folder import gateway, read_input, say, show, signer
 from cigate.errors import RequestError
 from cigate.outcome import Outcome, RunStatus, TicketStatus
+from cigate.signing import KeyUse
 from cigate.ticket import Ticket
 from cigate.wire import ijson
 
 
 def sign(arguments: argparse.Namespace) -> int:
     request = _document(read_input(arguments.request))
-    signed = signer(arguments).sign(request)
+    signed = signer(arguments, KeyUse.REQUEST).sign(request)
     sys.stdout.write(signed.decode() + "\n")
     return 0
 
@@ -51,8 +52,8 @@ def status(arguments: argparse.Namespace) -> int:
 def _answer(arguments: argparse.Namespace, verdict: str) -> int:
     with gateway(arguments) as opened:
         ticket = _ticket(arguments.ticket, lambda name: opened.status(name))
+        own = signer(arguments, KeyUse.APPROVAL)
         _agree(ticket, verdict, arguments)
-        own = signer(arguments)
         if verdict == "approve":
             return _print(opened.approve(own.approve(ticket)))
         return _print(opened.reject(own.reject(ticket)))

@@ -397,9 +397,9 @@ def _document(path: Path, name: str) -> tuple[yamldoc.Document, bytes]:
     except OSError as error:
         raise ConfigError(
             "config.unreadable",
-            f"{path}: {error.strerror}",
+            f"it can't be read: {error.strerror}",
             where=str(path),
-            fix="cigate init makes a folder with one",
+            fix="go to the gateway's folder or give --config FILE; cigate init DIR makes a folder",
         ) from error
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(

@@ -129,6 +129,7 @@ def bench(
     budget: int = 100_000,
     clock: Clock | None = None,
     wrap: Callable[[Store], Store] = lambda store: store,
+    **others: Any,
 ) -> Bench:
     """Make a gateway in an empty folder, with keys, people, two actions, a budget and a local broker.
 
@@ -137,6 +138,7 @@ def bench(
         store: default: SQLite in the folder.
         budget: of alice's team, minor units of EUR a month.
         wrap: put something between gateway and store, such as faults.
+        others: what else a Gateway takes (`risk`, `inventory` …), or something in place of what is made here.
     """
     clock = clock or Clock()
     jobs: list[Job] = []
@@ -165,21 +167,17 @@ def bench(
         SQLiteStore.create(path).close()
 
     def build() -> Gateway:
-        built.append(
-            Gateway(
-                audience=AUDIENCE,
-                policy=PolicyEngine.from_yaml(policy),
-                actions=catalogue,
-                keyring=keyring,
-                inventory=StaticInventory.from_config(_AGENTS, _USERS, _DEVICES),
-                store=wrap(store if store is not None else SQLiteStore(path)),
-                ledger_key=key,
-                brokers=brokers or {"local": own},
-                pipelines=pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run))},
-                budgets={"qa": Budget("qa", Money(budget, "EUR"), "month")},
-                clock=clock,
-            )
-        )
+        given: dict[str, Any] = {
+            "policy": PolicyEngine.from_yaml(policy),
+            "keyring": keyring,
+            "inventory": StaticInventory.from_config(_AGENTS, _USERS, _DEVICES),
+            "store": wrap(store if store is not None else SQLiteStore(path)),
+            "brokers": brokers or {"local": own},
+            "pipelines": pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run))},
+            "budgets": {"qa": Budget("qa", Money(budget, "EUR"), "month")},
+        }
+        given |= others
+        built.append(Gateway(audience=AUDIENCE, actions=catalogue, ledger_key=key, clock=clock, **given))
         return built[-1]
 
     return Bench(build(), folder, clock, jobs, agent, unmanaged, people, build)

@@ -37,19 +37,19 @@ from cigate.controls import (
     record_history,
     release_budget,
 )
-from cigate.credentials import CredentialBroker, DiesAt, Grant, Lease, LeaseId, Profile, Profiled, Tag
+from cigate.credentials import CredentialBroker, Grant, Lease, LeaseId, Profile, Profiled, Tag
 from cigate.decision import DecisionId
 from cigate.errors import (
     BackendError,
     BrokerUncertain,
-    CannotList,
     CigateError,
     PipelineUncertain,
     StoreUnavailable,
     StoreUncertain,
 )
 from cigate.intent import Intent, Owner
-from cigate.journal import Journal, Step, read_row
+from cigate.journal import Journal, Step, read_row, scan_rows
+from cigate.leases import Held, Leases, words
 from cigate.ledger import Draft
 from cigate.money import Money
 from cigate.pipelines import Pipeline, Run, RunSpec, RunState, mismatch
@@ -68,14 +68,6 @@ HEARTBEAT: Final = timedelta(milliseconds=500)
 OUTPUT_KEPT: Final = timedelta(days=30)
 _RETRIES: Final = (0.05, 0.2, 1.0)
 """Seconds to wait before an outcome that the store did not take is offered again."""
-
-
-@frozen
-class Held:
-    """What is known of an intent's lease: its id, and until when it opens something if nobody takes it back."""
-
-    lease: LeaseId
-    dies: datetime
 
 
 @frozen
@@ -124,6 +116,7 @@ class Effects:
         self._journal = journal
         self._store = journal.store
         self._clock = clock
+        self.leases = Leases(self._store, brokers, clock)
         self._active: set[DecisionId] = set()
         self._active_guard = threading.Lock()
         self.owner = Owner(
@@ -144,7 +137,7 @@ class Effects:
             return self._conclude(intent, ended.code, run, ended.held, result=ended.result, note=ended.note)
         except Exception as error:
             log.exception("decision %s: its run could not be begun or ended", intent.decision_id)
-            return self._left(intent, None, _words(error))
+            return self._left(intent, None, words(error))
 
     def follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
         """Wait for the run's end, or end it: at its timeout, or when a stop names anything of it."""
@@ -165,7 +158,7 @@ class Effects:
             except Exception as error:
                 log.exception("decision %s: its run can't be observed", intent.decision_id)
                 if time.monotonic() > deadline:
-                    return self._left(intent, run, _words(error))
+                    return self._left(intent, run, words(error))
                 threading.Event().wait(HEARTBEAT.total_seconds())
         if run is None or not run.state.ended:
             return self._conclude(
@@ -194,17 +187,13 @@ class Effects:
             with self._orphaned(intent) as orphan:
                 if orphan:
                     outstanding.extend(self._recover(intent))
-        outstanding.extend(self._retry_leases())
+        outstanding.extend(self.leases.retry(self._record))
         return outstanding
 
     def intents(self) -> Iterator[Intent]:
         """Every intent that has no outcome yet, of any process."""
-        for value in self._rows("intent"):
-            yield Intent.from_json(value)
-
-    def leases(self) -> Iterator[dict[str, Any]]:
-        """Every lease that could not be taken back and may still open something."""
-        yield from self._rows("lease")
+        for row in scan_rows(self._store, "intent"):
+            yield Intent.from_json(row)
 
     def _begin(self, intent: Intent, spec: RunSpec) -> tuple[Run, Held | None]:
         pipeline = self.pipelines[intent.pipeline]
@@ -309,7 +298,7 @@ class Effects:
     ) -> Conclusion:
         """Take the lease back and record how it ended, in one commit. A run that started keeps its reservation."""
         now = self._clock()
-        leases = self._take_back(intent, held, now)
+        leases = self.leases.take_back(intent, held, now)
         started = run is not None or result == "unknown"
         conclusion = Conclusion(code, run, intent.reserved if started else None, note)
         draft = _outcome_draft(intent, conclusion, result, [row for _, row in leases])
@@ -368,51 +357,6 @@ class Effects:
                     raise
                 threading.Event().wait(wait)
 
-    def _take_back(
-        self, intent: Intent, held: Held | None, now: datetime
-    ) -> list[tuple[Key, dict[str, Any]]]:
-        """Revoke what the intent's broker issued. Gives the rows of the leases that may still open something."""
-        if held is None:
-            return []
-        broker = self.brokers.get(intent.broker)
-        leases: list[LeaseId]
-        left: list[tuple[Key, dict[str, Any]]] = []
-
-        def remains(lease: str, dies: datetime, why: str) -> None:
-            row = {
-                "lease": lease,
-                "broker": intent.broker,
-                "decision_id": intent.decision_id,
-                "dies": timestamp(dies),
-                "why": why,
-                "since": timestamp(now),
-            }
-            left.append((Key("lease", f"{intent.decision_id}.{lease}"), row))
-
-        if broker is None:
-            remains(held.lease, held.dies, f"there is no broker {intent.broker} any more")
-            return left
-        try:
-            leases = [held.lease] if held.lease else list(broker.outstanding(Tag(intent.decision_id)))
-        except CannotList:
-            remains("", held.dies, "the broker can't list what it issued")
-            return left
-        except Exception as error:  # noqa: BLE001  # what can't be asked counts as outstanding
-            remains("", held.dies, _words(error))
-            return left
-        for lease in leases:
-            try:
-                answer = broker.revoke(lease)
-            except Exception as error:  # noqa: BLE001  # what can't be revoked is never forgotten
-                log.error(
-                    "lease %s of broker %s could not be revoked: %s", lease, intent.broker, _words(error)
-                )
-                remains(lease, held.dies, _words(error))
-            else:
-                if isinstance(answer, DiesAt):
-                    remains(lease, answer.at, "the broker can't revoke it")
-        return left
-
     @contextmanager
     def _orphaned(self, intent: Intent) -> Iterator[bool]:
         """Whether nobody alive answers for this intent; while it is so, we hold its owner's lock."""
@@ -442,7 +386,7 @@ class Effects:
                 pipeline.stop(intent.decision_id)
                 run = self._observed(pipeline, intent) or run
         except Exception as error:  # noqa: BLE001  # whatever a backend raises, the run stays outstanding
-            return [{"kind": "run", "decision_id": intent.decision_id, "why": _words(error)}]
+            return [{"kind": "run", "decision_id": intent.decision_id, "why": words(error)}]
         if run is not None and not run.state.ended:
             return [
                 {"kind": "run", "decision_id": intent.decision_id, "why": "it was stopped, and still runs"}
@@ -454,40 +398,6 @@ class Effects:
             return [{"kind": "run", "decision_id": intent.decision_id, "why": concluded.note}]
         return []
 
-    def _retry_leases(self) -> list[dict[str, Any]]:
-        outstanding = []
-        for row in list(self.leases()):
-            key = Key("lease", f"{row['decision_id']}.{row['lease']}")
-            now = self._clock()
-            if parse_timestamp(row["dies"]) > now and not self._revoked_now(row):
-                outstanding.append({"kind": "lease", **row})
-                continue
-            gone = Draft(
-                "reconcile",
-                {"decision_id": row["decision_id"], "lease": "gone"},
-                {"lease": row["lease"], "broker": row["broker"], "why": row["why"]},
-            )
-            self._record({key}, _forgets(key, gone), now)
-        return outstanding
-
-    def _revoked_now(self, row: Mapping[str, Any]) -> bool:
-        broker = self.brokers.get(row["broker"])
-        if broker is None:
-            return False
-        try:
-            leases = [LeaseId(row["lease"])] if row["lease"] else broker.outstanding(Tag(row["decision_id"]))
-            return not any(isinstance(broker.revoke(lease), DiesAt) for lease in leases)
-        except Exception as error:  # noqa: BLE001  # tried again at the next reconcile
-            log.error("lease %s is still outstanding: %s", row["lease"] or row["decision_id"], _words(error))
-            return False
-
-    def _rows(self, family: str) -> Iterator[dict[str, Any]]:
-        after = ""
-        while page := self._store.scan(family, after=after, limit=500):
-            for _, value in page:
-                yield read_row(value)
-            after = page[-1][0].id
-
 
 def _stop_for(fence: Fence, intent: Intent) -> Stop | None:
     return fence.blocks(
@@ -498,11 +408,6 @@ def _stop_for(fence: Fence, intent: Intent) -> Stop | None:
         action=intent.action,
         pipeline=intent.pipeline,
     )
-
-
-def _forgets(key: Key, entry: Draft) -> Callable[[Rows], Step[None]]:
-    """Work that deletes a row and says so, if it is still there."""
-    return lambda rows: Step(None, {key: Put(None)}, (entry,)) if key in rows else Step(None)
 
 
 def _outcome_draft(
@@ -552,8 +457,3 @@ def _wider(lease: Lease, grant: Grant, until: datetime, profile: Profile | None)
     if profile is not None and not set(lease.scope) <= set(profile.scope):
         return f"it opens {sorted(set(lease.scope) - set(profile.scope))} beyond its profile {grant.profile}"
     return ""
-
-
-def _words(error: Exception) -> str:
-    """An error for operators: our own in full, a stranger's by its type, since its text may hold anything."""
-    return str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"

@@ -73,7 +73,6 @@ from cigate.signing import KeyRecord, Keyring
 from cigate.state import State
 from cigate.stores import Key, LockMode, Rows, Store, open_store
 from cigate.ticket import Ticket
-from cigate.wire.times import parse_timestamp
 
 log = logging.getLogger("cigate")
 
@@ -338,11 +337,7 @@ class Gateway:
         """How the gateway stands: halts, what is outstanding and since when, the ledger's size and root."""
         fence = read_fence(self._store.read([FENCE]))
         head = self.ledger.head()
-        leases = [
-            {"kind": "lease", **row}
-            for row in self._effects.leases()
-            if parse_timestamp(row["dies"]) > self._clock()
-        ]
+        leases = [{"kind": "lease", **row} for row in self._effects.leases.outstanding()]
         return {
             "ok": not fence.stops and not leases,
             "audience": self._deliberation.loaded.audience,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
@@ -147,3 +147,12 @@ def read_row(value: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise StoreUnavailable("store.corrupt", "a row does not hold a map")
     return found
+
+
+def scan_rows(store: Store, family: str) -> Iterator[dict[str, Any]]:
+    """Every row of a family that we wrote, in order of id."""
+    after = ""
+    while page := store.scan(family, after=after, limit=500):
+        for _, value in page:
+            yield read_row(value)
+        after = page[-1][0].id

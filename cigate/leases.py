@@ -102,8 +102,7 @@ class Leases:
         outstanding = []
         for row in list(self.outstanding()):
             key = Key("lease", f"{row['decision_id']}.{row['lease']}")
-            now = self._clock()
-            if parse_timestamp(row["dies"]) > now and not self._revoked_now(row):
+            if not self._revoked_now(row):
                 outstanding.append({"kind": "lease", **row})
                 continue
             gone = Draft(
@@ -111,7 +110,7 @@ class Leases:
                 {"decision_id": row["decision_id"], "lease": "gone"},
                 {"lease": row["lease"], "broker": row["broker"], "why": row["why"]},
             )
-            write({key}, _forgets(key, gone), now)
+            write({key}, _forgets(key, gone), self._clock())
         return outstanding
 
     def _revoked_now(self, row: Mapping[str, Any]) -> bool:

@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from policy_model import ModelFacts, ModelRule, model_decision
+from policy_evaluator import quickly
 from policy_writing import ACTION, allow, ask, deny, document, throttle
 
 from cigate import cel
-from cigate.cel.syntax import Call, Comprehension, Has, Index, ListOf, Literal, MapOf, Name, Node, Select
-from cigate.decision import Decision, Effect, Quorum, Reservation, Token
+from cigate.decision import Decision, Effect, Reservation
 from cigate.errors import PolicyError
 from cigate.facts import Facts
 from cigate.policy import PolicyEngine
@@ -193,113 +192,12 @@ def paths(document: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield from paths(value, f"{above}{name}.")
 
 
-# --- a small evaluator ----------------------------------------------------------------------------------------
-
-
-class _None(Exception):
-    """No value."""
-
-
-def worth(node: Node, names: Mapping[str, Any]) -> Any:
-    """The value of an expression of the grammar above; `_None` where it has none."""
-    match node:
-        case Literal(value=value):
-            return value
-        case Name(name=name):
-            return _member(names, name)
-        case Select(operand=operand, field=name):
-            return _member(worth(operand, names), name)
-        case Has(operand=operand, field=name):
-            try:
-                return name in worth(operand, names)
-            except _None:
-                return False
-        case ListOf(items=items):
-            return tuple(worth(item, names) for item in items)
-        case MapOf(entries=()):
-            return {}
-        case Comprehension(kind=kind, operand=operand, variable=variable, arguments=(body,)):
-            each = [_attempt(body, {**names, variable: item}) for item in worth(operand, names)]
-            return _kleene(each, decides=kind == "exists")
-        case Call(function="_&&_" | "_||_" as function, arguments=parts):
-            return _kleene([_attempt(part, names) for part in parts], decides=function == "_||_")
-        case Call(function="_?_:_", arguments=(condition, yes, no)):
-            return worth(yes if _bool(worth(condition, names)) else no, names)
-        case Call(function=function, arguments=parts):
-            return _applied(function, [worth(part, names) for part in parts])
-        case Index():
-            raise AssertionError("not in the grammar")
-
-
-def _member(of: Any, name: str) -> Any:
-    if not isinstance(of, Mapping) or name not in of:
-        raise _None
-    return of[name]
-
-
-def _attempt(node: Node, names: Mapping[str, Any]) -> Any:
-    try:
-        return _bool(worth(node, names))
-    except _None:
-        return None
-
-
-def _bool(value: Any) -> bool:
-    if type(value) is not bool:
-        raise _None
-    return value
-
-
-def _kleene(values: list[Any], *, decides: bool) -> bool:
-    if decides in values:
-        return decides
-    if None in values:
-        raise _None
-    return not decides
-
-
-def _applied(function: str, values: list[Any]) -> Any:
-    kinds = {type(value) for value in values}
-    match function, values:
-        case "!_", [value]:
-            return not _bool(value)
-        case "type", [value]:
-            return type(value).__name__
-        case "bool", [_]:
-            raise _None
-        case "size", [value]:
-            return len(value)
-        case "_==_", [left, right]:
-            return (type(left) is type(right) and left == right) or _both_maps(left, right)
-        case "_!=_", [left, right]:
-            return not _applied("_==_", values)
-        case "@in", [item, whole]:
-            return any(type(item) is type(each) and item == each for each in whole)
-        case (("_<_" | "_<=_" | "_>_" | "_>=_"), [left, right]) if len(kinds) == 1 and not isinstance(
-            left, Mapping
-        ):
-            return {"_<_": left < right, "_<=_": left <= right, "_>_": left > right, "_>=_": left >= right}[
-                function
-            ]
-        case "_+_", [int(), int()] if kinds == {int}:
-            return values[0] + values[1]
-    raise _None
-
-
-def _both_maps(left: Any, right: Any) -> bool:
-    return isinstance(left, Mapping) and isinstance(right, Mapping) and dict(left) == dict(right)
-
-
-def _quickly(program: cel.Program, facts: Mapping[str, Any]) -> Any:
-    try:
-        return worth(program.node, facts)
-    except _None:
-        raise cel.EvaluationError("cel.no-value", "the small evaluator finds none") from None
+# --- the small evaluator ----------------------------------------------------------------------
 
 
 @pytest.fixture
 def quick_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cel.Program, "__call__", _quickly)
+    monkeypatch.setattr(cel.Program, "__call__", quickly)
 
 
 @settings(quick, max_examples=150)
@@ -313,7 +211,7 @@ def test_the_small_evaluator_and_the_real_one_agree(expression: str, document_: 
         except cel.EvaluationError:
             real = "none"
         try:
-            small = _quickly(compiled.program, facts.document)
+            small = quickly(compiled.program, facts.document)
         except cel.EvaluationError:
             small = "none"
         assert (type(real), real) == (type(small), small)
@@ -394,127 +292,6 @@ def test_adding_any_rule_but_an_allow_never_opens_anything(
 ) -> None:
     before, after = loaded(rules).decide(document_), loaded([*rules, more]).decide(document_)
     assert_no_more_open(after, before, f"{rules} and {more}")
-
-
-# --- the model ------------------------------------------------------------------------------------------------
-
-OUTCOMES = {"true": "history.t", "false": "history.f", "error": "history.e", "number": "history.n"}
-KEYS = {"agent.id": "agent-1", "user.team": "qa", "action": ACTION}
-
-
-@st.composite
-def model_rules(draw: st.DrawFn) -> list[ModelRule]:
-    return [
-        ModelRule(
-            name=f"rule-{at}",
-            effect=draw(st.sampled_from(["allow", "allow", "deny", "require_approval", "throttle"])),
-            came_to=draw(st.sampled_from(["true", "true", "true", "false", "false", "error", "number"])),
-            applies=draw(st.sampled_from([True, True, True, False])),
-            count=draw(st.integers(1, 2)),
-            roles=draw(st.sampled_from([(), ("sre",), ("sre", "lead")])),
-            ttl=draw(st.sampled_from([timedelta(minutes=30), timedelta(hours=2)])),
-            key=draw(st.sampled_from([None, (), ("agent.id",), ("user.team", "action")])),
-            ttl_max=draw(st.sampled_from([None, timedelta(minutes=1), timedelta(minutes=9)])),
-            isolation=draw(st.sampled_from([None, "none", "sandbox"])),
-            notify=draw(st.sampled_from([(), ("sre",), ("qa", "lead")])),
-        )
-        for at in range(draw(st.integers(0, 5)))
-    ]
-
-
-def written(rule: ModelRule) -> dict[str, Any]:
-    """The rule as an author writes it, with an expression that comes to what the model says."""
-    obligations = {
-        **({"ttl_max": f"{rule.ttl_max.seconds}s"} if rule.ttl_max else {}),
-        **({"isolation": rule.isolation} if rule.isolation else {}),
-    }
-    clauses: dict[str, Any] = {}
-    if rule.effect == "require_approval":
-        clauses["approval"] = {"count": rule.count, "roles": list(rule.roles), "ttl": f"{rule.ttl.seconds}s"}
-    if rule.effect == "throttle" and rule.key is not None:
-        clauses["throttle"] = {"limit": 1, "per": "1m", "key": list(rule.key)}
-    return {
-        "name": rule.name,
-        "effect": rule.effect,
-        "actions": [ACTION] if rule.applies else ["create-infra"],
-        "expression": OUTCOMES[rule.came_to],
-        "obligations": obligations,
-        "advice": {"notify": list(rule.notify)},
-        **clauses,
-    }
-
-
-def modelled(rule: ModelRule) -> ModelRule:
-    from attrs import evolve
-
-    key = rule.key if rule.effect == "throttle" else None
-    return evolve(rule, came_to="error" if rule.came_to == "number" else rule.came_to, key=key)
-
-
-def taken(decision: Decision) -> set[tuple[Any, ...]]:
-    found: set[tuple[Any, ...]] = set()
-    for take in decision.takes:
-        match take:
-            case Quorum():
-                found.add(("quorum", take.rule, take.people))
-            case Token():
-                found.add(("token", take.rule, take.bucket))
-            case Reservation():
-                found.add(("budget", take.amount))
-    return found
-
-
-@settings(quick, max_examples=400)
-@given(
-    rules=model_rules(),
-    requester=st.sampled_from([None, "alice", "bob"]),
-    given_=approvals,
-    now=st.sampled_from([None, NOW]),
-    known=st.sets(st.sampled_from(["agent.id", "user.team"])),
-    estimate=st.sampled_from([None, 0, 5]),
-    has_budget=st.booleans(),
-)
-def test_engine_and_model_decide_alike(
-    rules: list[ModelRule],
-    requester: str | None,
-    given_: list[dict[str, Any]],
-    now: datetime | None,
-    known: set[str],
-    estimate: int | None,
-    has_budget: bool,
-) -> None:
-    document_: dict[str, Any] = {
-        "action": ACTION,
-        "history": {"t": True, "f": False, "n": 1},
-        "approvals": given_,
-        "agent": {"id": KEYS["agent.id"]} if "agent.id" in known else {},
-        "user": {
-            **({"id": requester} if requester else {}),
-            **({"team": KEYS["user.team"]} if "user.team" in known else {}),
-        },
-        **({"now": now} if now else {}),
-        **({"cost": {"estimate": estimate}} if estimate is not None else {}),
-        **({"budget": {"remaining": 1}} if has_budget else {}),
-    }
-    facts = ModelFacts(
-        requester,
-        tuple(
-            {**one, **({"at": datetime.fromisoformat(one["at"])} if "at" in one else {})} for one in given_
-        ),
-        now,
-        {path: KEYS[path] for path in {*known, "action"}},
-        estimate,
-        has_budget,
-    )
-    decision = PolicyEngine.from_yaml(document(*map(written, rules))).decide(document_)
-    model = model_decision([modelled(rule) for rule in rules], facts)
-    assert (decision.effect.value, decision.code) == (model.effect, model.code)
-    assert decision.rules == model.rules
-    assert {(want.rule, want.count) for want in decision.wants} == model.wants
-    assert taken(decision) == model.takes
-    assert decision.obligations.ttl_max == model.ttl_max
-    assert decision.obligations.isolation == model.isolation
-    assert decision.advice.get("notify", ()) == model.notify
 
 
 @settings(quick, max_examples=200)

@@ -179,7 +179,8 @@ WRONG = {
         "require_approval",
     ),
     "a throttle clause on an allow rule": (
-        "  rules:\n    - {name: a, effect: allow, actions: ['*'], expression: true, throttle: {limit: 1, per: 1s}}\n",
+        "  rules:\n"
+        "    - {name: a, effect: allow, actions: ['*'], expression: true, throttle: {limit: 1, per: 1s}}\n",
         "6:76",
         "policy.misplaced",
         "throttle",
@@ -233,25 +234,37 @@ WRONG = {
         "6:14",
     ),
     "two variables with one name": (
-        "  variables:\n    - {name: v, expression: 'true'}\n    - {name: v, expression: 'true'}\n  rules: []\n",
+        "  variables:\n"
+        "    - {name: v, expression: 'true'}\n"
+        "    - {name: v, expression: 'true'}\n"
+        "  rules: []\n",
         "7:14",
         "policy.duplicate-name",
         "6:14",
     ),
     "a variable that comes later": (
-        "  variables:\n    - {name: v, expression: variables.w}\n    - {name: w, expression: 'true'}\n  rules: []\n",
+        "  variables:\n"
+        "    - {name: v, expression: variables.w}\n"
+        "    - {name: w, expression: 'true'}\n"
+        "  rules: []\n",
         "6:29",
         "policy.unknown-name",
         "variables",
     ),
     "a variable of itself": (
-        "  variables:\n    - {name: u, expression: 'true'}\n    - {name: v, expression: '!variables.v'}\n  rules: []\n",
+        "  variables:\n"
+        "    - {name: u, expression: 'true'}\n"
+        "    - {name: v, expression: '!variables.v'}\n"
+        "  rules: []\n",
         "7:40",
         "policy.unknown-field",
         "'v'",
     ),
     "a variable that is tested for": (
-        "  variables:\n    - {name: v, expression: 'true'}\n  rules:\n    - {name: a, effect: deny, expression: '!has(variables.v)'}\n",
+        "  variables:\n"
+        "    - {name: v, expression: 'true'}\n"
+        "  rules:\n"
+        "    - {name: a, effect: deny, expression: '!has(variables.v)'}\n",
         "8:49",
         "policy.variable",
         "variables.NAME",
@@ -275,13 +288,23 @@ WRONG = {
         "managed",
     ),
     "a misspelt fact, in a literal block": (
-        "  rules:\n    - name: a\n      effect: deny\n      expression: |\n        agent.managed &&\n          agent.manged\n",
+        "  rules:\n"
+        "    - name: a\n"
+        "      effect: deny\n"
+        "      expression: |\n"
+        "        agent.managed &&\n"
+        "          agent.manged\n",
         "10:16",
         "policy.unknown-field",
         "managed",
     ),
     "a misspelt fact, in a folded block": (
-        "  rules:\n    - name: a\n      effect: deny\n      expression: >\n        agent.managed &&\n        agent.manged\n",
+        "  rules:\n"
+        "    - name: a\n"
+        "      effect: deny\n"
+        "      expression: >\n"
+        "        agent.managed &&\n"
+        "        agent.manged\n",
         "8:19",
         "policy.unknown-field",
         "managed",
@@ -325,7 +348,8 @@ WRONG = {
         "\\u000a",
     ),
     "a parameter that no action of the rule takes": (
-        "  rules:\n    - {name: a, effect: deny, actions: [run-test-suite], expression: parameters.size > 3}\n",
+        "  rules:\n"
+        "    - {name: a, effect: deny, actions: [run-test-suite], expression: parameters.size > 3}\n",
         "6:80",
         "policy.unknown-field",
         "size",

@@ -257,11 +257,16 @@ class HeldProcess:
             if descriptor is not None:
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        group: list[int] = []
         if self._first is None:
             # its status is not taken yet, so that its number still names its group
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        return all(_ends(each) for each in (self._first, self._main) if each is not None)
+            group = _living_members(self._process.pid)
+        gone = [_ends(each) for each in (self._first, self._main, *group) if each is not None]
+        for each in group:
+            os.close(each)
+        return all(gone)
 
     def _drain(self) -> None:
         deadline = time.monotonic() + _TO_DRAIN
@@ -297,6 +302,20 @@ class HeldProcess:
 
 def _milliseconds(deadline: float) -> int:
     return max(0, int((deadline - time.monotonic()) * 1000) + 1)
+
+
+def _living_members(group: int) -> list[int]:
+    """Descriptors of the processes in a group that have not ended: a killed group starts no new ones."""
+    found = []
+    for entry in os.listdir("/proc"):
+        # a process may end between any two of these steps
+        with suppress(OSError):
+            if entry.isdecimal():
+                with open(f"/proc/{entry}/stat", "rb") as file:
+                    state, _, of = file.read().rpartition(b")")[2].split()[:3]
+                if int(of) == group and state not in (b"Z", b"X"):
+                    found.append(os.pidfd_open(int(entry)))
+    return found
 
 
 def _ends(pidfd: int) -> bool:

@@ -332,7 +332,7 @@ class LocalPipeline:
 
     def _bwrap(self) -> Path:
         with self._changed:
-            if self._staged is None:
+            if self._staged is None or not self._staged.exists():
                 found = find_bwrap()
                 # a user that jobs run as can't enter root's folders
                 self._staged = stage(found, self._scratch.folder()) if self._user is not None else found.path

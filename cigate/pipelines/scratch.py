@@ -35,7 +35,8 @@ class Scratch:
         Raises:
             OSError: the disk failed.
         """
-        if self._root is None:
+        if self._root is None or not self._root.is_dir():
+            # the second: a cleaner of temporary files was here
             self._root = self._claim()
         return self._private(Path(mkdtemp(dir=self._root)))
 
@@ -50,9 +51,10 @@ class Scratch:
         for left in parent.glob(f"{_PREFIX}*"):
             _remove_if_abandoned(left)
         root = Path(mkdtemp(prefix=_PREFIX, dir=parent))
-        # held open for the life of the process: the lock is how others know that it lives
-        fcntl.flock(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
-        weakref.finalize(self, _remove_own, root, os.getpid())
+        # held as long as we live: the lock is how others know that we do
+        lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        weakref.finalize(self, _remove_own, root, os.getpid(), lock)
         return self._private(root)
 
     def _private(self, folder: Path) -> Path:
@@ -62,9 +64,11 @@ class Scratch:
         return folder
 
 
-def _remove_own(root: Path, owner: int) -> None:
+def _remove_own(root: Path, owner: int, lock: int) -> None:
+    # a forked child has a copy of this, and the folder is not the child's
     if os.getpid() == owner:
         shutil.rmtree(root, ignore_errors=True)
+    os.close(lock)
 
 
 def _remove_if_abandoned(folder: Path) -> None:

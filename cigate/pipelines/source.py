@@ -59,6 +59,10 @@ _SETTINGS: Final = (
 )
 
 
+def _absolute(given: str | Path) -> Path:
+    return Path(given).absolute()
+
+
 def _branches(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(given)
 
@@ -74,7 +78,7 @@ class GitSource:
         limits: the largest tree that is written.
     """
 
-    git: Path = field(converter=Path)
+    git: Path = field(converter=_absolute)
     branches: tuple[str, ...] = field(converter=_branches)
     timeout: timedelta = timedelta(seconds=60)
     limits: TreeLimits = field(factory=TreeLimits)

@@ -311,6 +311,28 @@ def test_a_question_to_git_has_an_end(repository: Repository) -> None:
     assert failure.value.code == "source.unreadable"
 
 
+def test_an_object_that_a_partial_clone_lacks_is_not_fetched(repository: Repository, tmp_path: Path) -> None:
+    origin = Repository(tmp_path / "origin.git")
+    blob = origin.blob(b"elsewhere")
+    commit = repository.commit(repository.tree(("100644", blob, "gone")), branch="main")
+    trap = tmp_path / "trap"
+    settings = {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": str(origin.folder),
+        "remote.origin.uploadPack": f"touch {trap}; git-upload-pack",
+        "protocol.file.allow": "always",
+        "protocol.allow": "always",
+    }
+    for key, value in settings.items():
+        repository.git("config", key, value)
+    where = source(repository)
+    with pytest.raises((PipelineUnavailable, RequestError)):
+        where.materialise(where.resolve(commit), tmp_path / "out")
+    assert not trap.exists()
+
+
 def test_an_object_that_is_missing_is_an_error_and_is_not_fetched(
     repository: Repository, tmp_path: Path
 ) -> None:

@@ -43,8 +43,9 @@ def verify(arguments: argparse.Namespace) -> int:
             read_input(arguments.export), public_key=_public_key(arguments), checkpoint=outside
         )
     show(found.to_json())
-    say(f"{found.code}: {found.message}")
-    if found.ok and not found.anchored:
+    if not found.ok:
+        say(f"{found.code}: {found.message}")
+    elif not found.anchored:
         say(
             "not anchored: whoever can write the folder could have signed another history; keep a checkpoint outside"
         )

@@ -54,6 +54,7 @@ class Journal:
         self._skew = skew
         self._strangers: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._unsynced = threading.Event()
 
     def write(
         self,
@@ -96,6 +97,7 @@ class Journal:
             self._give_back(counts)
         elif self._anchor is not None:
             self._anchor.advance(appended.head.size, appended.head.root, appended.head.epoch)
+            self._unsynced.set()
         return result, appended
 
     def _transact(
@@ -127,8 +129,9 @@ class Journal:
             return dict(sorted(self._strangers.items()))
 
     def sync(self) -> None:
-        """Make the anchor as durable as the store."""
-        if self._anchor is not None:
+        """Make the anchor as durable as the store, if it was moved here since: who only looked pays nothing."""
+        if self._anchor is not None and self._unsynced.is_set():
+            self._unsynced.clear()
             self._anchor.sync()
 
     def _claim_strangers(self) -> Counter[str]:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,8 @@ actions:
     pipeline: bare
     command: [/bin/sh, -c, 'exit 3', {mark}]
     timeout: 1m
+  unstartable:
+    command: [/no/such/program, {mark}]
   forbidden:
     command: [/bin/true]
 """
@@ -117,6 +119,28 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+@frozen
+class Driver:
+    """A process that is spoken to in lines."""
+
+    process: subprocess.Popen[str]
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the driver ended without a word: {self.process.wait()}"
+        return line.strip()
+
+    def ask(self, line: str) -> str:
+        self.say(line)
+        return self.hear()
 
 
 @frozen
@@ -177,14 +201,20 @@ class Folder:
         """The command line of one verb, to be run in a process of its own."""
         return [sys.executable, "-m", "cigate", "--config", str(self.path / "gateway.yaml"), *words]
 
-    def driver(self, script: Path, *words: str) -> subprocess.Popen[str]:
-        """A script in a process of its own, spoken to in lines; it is given the configuration's path first."""
-        return subprocess.Popen(
-            [sys.executable, str(script), str(self.path / "gateway.yaml"), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def driven(self, script: Path, *words: str) -> list[str]:
+        """The command line of a script that is given the configuration's path first."""
+        return [sys.executable, str(script), str(self.path / "gateway.yaml"), *words]
+
+    @contextlib.contextmanager
+    def driver(self, script: Path, *words: str) -> Iterator[Driver]:
+        """A script in a process of its own, spoken to in lines; killed in the end, if it is still there."""
+        with subprocess.Popen(
+            self.driven(script, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as running:
+            try:
+                yield Driver(running)
+            finally:
+                running.kill()
 
     def gateway(self) -> Gateway:
         return Gateway.from_config(self.path / "gateway.yaml")

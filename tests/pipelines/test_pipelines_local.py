@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,13 +37,12 @@ def pipeline() -> LocalPipeline:
 
 
 @pytest.fixture
-def scratch() -> Path:
+def scratch() -> Iterator[Path]:
     """A folder that the user of jobs can enter, which pytest's own are not."""
-    import tempfile
-
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o711)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 def in_another_process(script: str) -> subprocess.Popen[bytes]:
@@ -57,7 +59,7 @@ def in_another_process(script: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", head + script],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": "."},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path))},
     )
 
 
@@ -221,8 +223,6 @@ def test_a_credential_that_no_variable_can_hold_is_not_released(pipeline: LocalP
 
 @pytest.mark.parametrize("secret", [" leading and $(trailing) `x` \\ ", "ä€\x81", "-n", "x" * 16 * 1024])
 def test_a_credential_arrives_as_it_is(pipeline: LocalPipeline, secret: str) -> None:
-    import hashlib
-
     wanted = spec("/bin/sh", "-c", 'printf %s "$CIGATE_CREDENTIAL" | sha256sum', awaits_credential=True)
     pipeline.release(pipeline.start(wanted), lease_of(wanted.decision_id, secret))
     run = pipeline.observe(wanted.decision_id, wait=timedelta(seconds=30))

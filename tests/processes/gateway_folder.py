@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from cigate.signing import KeyId, Signer
 from cigate.stores import Key
 from cigate.stores.sqlite import SQLiteStore
 
+ROOT = Path(__file__).parents[2]
 AUDIENCE = "processes.cigate.example"
 COST = 100
 LIMIT = 1000
@@ -56,7 +58,7 @@ actions:
     credential: {{broker: local, profile: tests, ttl: 10m}}
     timeout: 1m
   long:          # the same, for as long as it may
-    command: [/bin/sleep, "50", {mark}]
+    command: [/bin/sh, -c, 'sleep 50; exit 0', {mark}]
     cost: {{per_run: 100}}
     credential: {{broker: local, profile: tests, ttl: 10m}}
     timeout: 1m
@@ -82,6 +84,13 @@ actions:
   failing:
     pipeline: bare
     command: [/bin/sh, -c, 'exit 3', {mark}]
+    timeout: 1m
+  gated:         # holds a credential and money until a file appears beside the line that it wrote
+    pipeline: bare
+    command:
+      [/bin/sh, -c, 'echo "$CIGATE_DECISION_ID" >> "$0"; until [ -e "$0.go" ]; do sleep 0.02; done', {runs}, {mark}]
+    cost: {{per_run: 100}}
+    credential: {{broker: local, profile: tests, ttl: 10m}}
     timeout: 1m
   unstartable:
     command: [/no/such/program, {mark}]
@@ -209,7 +218,11 @@ class Folder:
     def driver(self, script: Path, *words: str) -> Iterator[Driver]:
         """A script in a process of its own, spoken to in lines; killed in the end, if it is still there."""
         with subprocess.Popen(
-            self.driven(script, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self.driven(script, *words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         ) as running:
             try:
                 yield Driver(running)

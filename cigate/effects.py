@@ -7,9 +7,12 @@ the decided one is the lease issued, checked against its grant, and released to 
 observed end the lease is taken back and one commit records the outcome. An effect ends as done, refused
 or unknown; unknown is never taken for refused, and keeps what it reserved.
 
+Whatever fails on the way, nothing is raised to the caller: the lease is taken back, the run is stopped, and
+the intent is concluded, once the run was seen to have ended. Where that can't be seen, the intent stays.
+
 A process holds the lock `owner-<id>` for its life. `reconcile` touches only intents whose owner's lock
-it can get: their process is dead, and whatever it left is looked up by the decision's id, taken back
-and recorded.
+it can get (their process is dead) and its own that nobody follows any more; whatever they left is looked up
+by the decision's id, taken back and recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -41,15 +44,15 @@ from cigate.credentials import CredentialBroker, Grant, Lease, LeaseId, Profile,
 from cigate.decision import DecisionId
 from cigate.errors import (
     BackendError,
-    BrokerUncertain,
-    CigateError,
+    BrokerUnavailable,
+    PipelineUnavailable,
     PipelineUncertain,
     StoreUnavailable,
     StoreUncertain,
 )
 from cigate.intent import Intent, Owner
 from cigate.journal import Journal, Step, read_row, scan_rows
-from cigate.leases import Held, Leases, words
+from cigate.leases import Held, Leases, place, words
 from cigate.ledger import Draft
 from cigate.money import Money
 from cigate.pipelines import Pipeline, Run, RunSpec, RunState, mismatch
@@ -67,7 +70,8 @@ GRACE: Final = timedelta(seconds=10)
 HEARTBEAT: Final = timedelta(milliseconds=500)
 OUTPUT_KEPT: Final = timedelta(days=30)
 _RETRIES: Final = (0.05, 0.2, 1.0)
-"""Seconds to wait before an outcome that the store did not take is offered again."""
+"""Seconds to wait before an outcome is offered again that the store did not take, or a run stopped that goes on."""
+_NOTE_KEPT: Final = 2000
 
 
 @frozen
@@ -81,10 +85,15 @@ class Conclusion:
 
 
 class _Ended(Exception):
-    """The intent ends here, before its run could be followed."""
+    """The intent ends here, before its run has ended by itself.
+
+    Args:
+        code: of the conclusion; empty: what is seen of the run gives it.
+        result: `refused`: nothing was begun, so there is nothing to stop; empty: what is seen of the run gives it.
+    """
 
     def __init__(
-        self, code: str, note: str, *, result: str, run: Run | None = None, held: Held | None = None
+        self, code: str, note: str, *, result: str = "", run: Run | None = None, held: Held | None = None
     ) -> None:
         super().__init__(code)
         self.code = code
@@ -124,47 +133,28 @@ class Effects:
         )
 
     def begin(self, intent: Intent, spec: RunSpec) -> tuple[Run, Held | None] | Conclusion:
-        """Start the run, see that it is the decided one, and hand it its credential. What fails is concluded.
-
-        What fails in a way that nobody foresaw keeps its intent, so that `reconcile` ends it.
-        """
+        """Start the run, see that it is the decided one, and hand it its credential. What fails is concluded."""
         try:
             return self._begin(intent, spec)
         except _Ended as ended:
-            run = ended.run
-            if run is not None and not run.state.ended:
-                run = self._observed(self.pipelines[intent.pipeline], intent) or run
-            return self._conclude(intent, ended.code, run, ended.held, result=ended.result, note=ended.note)
-        except Exception as error:
-            log.exception("decision %s: its run could not be begun or ended", intent.decision_id)
-            return self._left(intent, None, words(error))
+            return self._end(intent, ended)
+        except Exception as error:  # noqa: BLE001  # whatever a backend raises, what it left is ended
+            log.error("decision %s: %s, at %s", intent.decision_id, words(error), place(error))
+            return self.give_up(intent, None, self._any_lease(intent), words(error))
 
     def follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
         """Wait for the run's end, or end it: at its timeout, or when a stop names anything of it."""
-        pipeline = self.pipelines[intent.pipeline]
-        deadline = time.monotonic() + spec.timeout.total_seconds() + GRACE.total_seconds()
-        run: Run | None = None
-        stopped = ""
-        while True:
-            try:
-                found = self._observed(pipeline, intent, wait=HEARTBEAT)
-                run = found or run
-                if found is None or found.state.ended:
-                    break
-                if not stopped:
-                    stopped = self._why_stop(intent) or ("timeout" if time.monotonic() > deadline else "")
-                    if stopped:
-                        pipeline.stop(intent.decision_id)
-            except Exception as error:
-                log.exception("decision %s: its run can't be observed", intent.decision_id)
-                if time.monotonic() > deadline:
-                    return self._left(intent, run, words(error))
-                threading.Event().wait(HEARTBEAT.total_seconds())
-        if run is None or not run.state.ended:
-            return self._conclude(
-                intent, "run.unknown", run, held, result="unknown", note="the run can't be found"
-            )
-        return self._conclude(intent, _code_of(run), run, held, result="done", note=stopped)
+        try:
+            return self._follow(intent, spec, held)
+        except Exception as error:  # noqa: BLE001  # whatever a backend raises, what it left is ended
+            log.error("decision %s: %s, at %s", intent.decision_id, words(error), place(error))
+            return self.give_up(intent, None, held, words(error))
+        finally:
+            self.abandon(intent.decision_id)
+
+    def give_up(self, intent: Intent, run: Run | None, held: Held | None, why: str) -> Conclusion:
+        """End an intent that can't be followed."""
+        return self._end(intent, _Ended("", why, run=run, held=held))
 
     def claim(self, decision_id: DecisionId) -> None:
         """This process is about to answer for an intent: `reconcile` leaves it alone until it is abandoned."""
@@ -199,22 +189,16 @@ class Effects:
         pipeline = self.pipelines[intent.pipeline]
         with self._gate(intent, None, None):
             try:
-                started = pipeline.start(spec)
-            except PipelineUncertain as error:
-                found = self._observed(pipeline, intent)
-                if found is None:
-                    raise _Ended("run.unknown", str(error), result="unknown") from error
-                started = found
-            except CigateError as error:
+                pipeline.start(spec)
+            except PipelineUnavailable as error:
                 raise _Ended("run.not-started", str(error), result="refused") from error
-            except Exception as error:
-                log.exception("the pipeline %s failed to start %s", intent.pipeline, intent.decision_id)
-                pipeline.stop(intent.decision_id)
-                raise _Ended("run.unknown", f"unexpected {type(error).__name__}", result="unknown") from error
-        run = self._observed(pipeline, intent) or started
+            except PipelineUncertain as error:
+                log.warning("decision %s: %s", intent.decision_id, error)
+        run = pipeline.observe(intent.decision_id)
+        if run is None:
+            raise _Ended("", "it may have been started, and can't be found")
         difference = mismatch(spec, run)
         if difference:
-            pipeline.stop(intent.decision_id)
             log.critical("decision %s: %s", intent.decision_id, difference)
             raise _Ended("run.mismatch", difference, result="done", run=run)
         if not spec.awaits_credential or run.state.ended:
@@ -225,37 +209,99 @@ class Effects:
             try:
                 pipeline.release(run, lease)
             except Exception as error:  # noqa: BLE001  # whatever a backend raises, the run ends here
-                pipeline.stop(intent.decision_id)
-                ended = self._observed(pipeline, intent) or run
-                note = str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
-                raise _Ended("credential.not-released", note, result="done", run=ended, held=held) from None
+                note = lease.secret.scrub(words(error).encode()).decode()
+                raise _Ended("credential.not-released", note, result="done", run=run, held=held) from None
         return run, held
 
     def _issue(self, intent: Intent, run: Run) -> Lease:
         broker = self.brokers[intent.broker]
-        tag = Tag(intent.decision_id)
         until = self._clock() + intent.ttl
         grant = Grant(
-            tag, intent.profile, intent.ttl, intent.action, intent.agent, intent.user, intent.audience
+            Tag(intent.decision_id),
+            intent.profile,
+            intent.ttl,
+            intent.action,
+            intent.agent,
+            intent.user,
+            intent.audience,
         )
+        profile = broker.profiles.get(intent.profile) if isinstance(broker, Profiled) else None
         with self._gate(intent, run, None):
             try:
                 lease = broker.issue(grant, until=until)
-            except Exception as error:  # noqa: BLE001  # an unknown error may have issued something
-                self.pipelines[intent.pipeline].stop(intent.decision_id)
-                uncertain = isinstance(error, BrokerUncertain) or not isinstance(error, CigateError)
-                note = str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
-                held = Held(LeaseId(""), until) if uncertain else None
-                raise _Ended("credential.refused", note, result="done", run=run, held=held) from None
-        profile = broker.profiles.get(intent.profile) if isinstance(broker, Profiled) else None
-        wider = _wider(lease, grant, until, profile)
+                wider = _wider(lease, grant, until, profile)
+            except BrokerUnavailable as error:
+                raise _Ended("credential.refused", words(error), result="done", run=run) from None
+            except Exception as error:  # noqa: BLE001  # any other error may have issued something
+                held = self._any_lease(intent)
+                raise _Ended("credential.refused", words(error), result="done", run=run, held=held) from None
         if wider:
-            self.pipelines[intent.pipeline].stop(intent.decision_id)
-            log.critical("broker %s gave more than was granted to %s: %s", intent.broker, tag, wider)
-            raise _Ended(
-                "credential.too-wide", wider, result="done", run=run, held=Held(lease.id, lease.expires)
-            )
+            log.critical("broker %s gave more than was granted to %s: %s", intent.broker, grant.tag, wider)
+            held = Held(lease.id, lease.expires)
+            raise _Ended("credential.too-wide", wider, result="done", run=run, held=held)
         return lease
+
+    def _follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
+        pipeline = self.pipelines[intent.pipeline]
+        deadline = time.monotonic() + spec.timeout.total_seconds() + GRACE.total_seconds()
+        run: Run | None = None
+        why = ""
+        while not why:
+            try:
+                found = pipeline.observe(intent.decision_id, wait=HEARTBEAT)
+            except Exception as error:  # noqa: BLE001  # asked again until the deadline
+                log.error("decision %s can't be observed: %s", intent.decision_id, words(error))
+                threading.Event().wait(HEARTBEAT.total_seconds())
+            else:
+                if found is None:
+                    why = "the run can't be found any more"
+                    break
+                run = found
+                if run.state.ended:
+                    leases = self.leases.take_back(intent, held, self._clock())
+                    return self._conclude(intent, _code_of(run), run, leases, result="done", note="")
+            why = self._why_stop(intent) or ("timeout" if time.monotonic() > deadline else "")
+        return self.give_up(intent, run, held, why)
+
+    def _end(self, intent: Intent, ended: _Ended) -> Conclusion:
+        """Take the lease back, stop the run, see that it has ended, and conclude; else leave the intent."""
+        leases = self.leases.take_back(intent, ended.held, self._clock())
+        run = ended.run
+        if ended.result != "refused":
+            try:
+                run = self._stop(self.pipelines[intent.pipeline], intent) or run
+            except Exception as error:  # noqa: BLE001  # it may still run: `reconcile` goes on from here
+                note = f"{ended.note}; {words(error)}"
+                log.critical("decision %s is left to reconcile: %s", intent.decision_id, note)
+                self.abandon(intent.decision_id)
+                return Conclusion("run.unknown", run, intent.reserved, note)
+        seen = run is not None and run.state.ended
+        code = ended.code or (_code_of(run) if run is not None and seen else "run.unknown")
+        result = ended.result or ("done" if seen else "unknown")
+        return self._conclude(intent, code, run, leases, result=result, note=ended.note)
+
+    def _stop(self, pipeline: Pipeline, intent: Intent) -> Run | None:
+        """Stop the run and see that it has ended, trying a few times. None: nothing is found under its decision.
+
+        Raises:
+            PipelineUncertain: `pipeline.still-runs`; whatever the pipeline raises.
+        """
+        for wait in (*_RETRIES, None):
+            try:
+                pipeline.stop(intent.decision_id)
+                run = pipeline.observe(intent.decision_id)
+                if run is None or run.state.ended:
+                    return run
+                raise PipelineUncertain("pipeline.still-runs", "it was stopped, and still runs")
+            except Exception:
+                if wait is None:
+                    raise
+            threading.Event().wait(wait)
+        return None
+
+    def _any_lease(self, intent: Intent) -> Held | None:
+        """Whatever may have been issued for an intent by now, if nothing more is known of it."""
+        return Held(LeaseId(""), self._clock() + intent.ttl) if intent.broker else None
 
     @contextmanager
     def _gate(self, intent: Intent, run: Run | None, held: Held | None) -> Iterator[None]:
@@ -264,11 +310,9 @@ class Effects:
             try:
                 stack.enter_context(self._store.lock(GATE, LockMode.SHARED, timeout=GATE_TIMEOUT))
                 closed = self._why_closed(intent)
-            except BackendError as error:
-                closed = str(error)
+            except Exception as error:  # noqa: BLE001  # a gate in doubt is closed
+                closed = words(error)
             if closed:
-                if run is not None:
-                    self.pipelines[intent.pipeline].stop(intent.decision_id)
                 raise _Ended(
                     "gate.closed", closed, result="refused" if run is None else "done", run=run, held=held
                 )
@@ -290,15 +334,18 @@ class Effects:
             return f"the stops can't be read ({error.code}), which counts as a halt"
         return f"{stop.kind} of {stop.scope}: {stop.reason}" if stop is not None else ""
 
-    def _observed(self, pipeline: Pipeline, intent: Intent, *, wait: timedelta = timedelta(0)) -> Run | None:
-        return pipeline.observe(intent.decision_id, wait=wait)
-
     def _conclude(
-        self, intent: Intent, code: str, run: Run | None, held: Held | None, *, result: str, note: str
+        self,
+        intent: Intent,
+        code: str,
+        run: Run | None,
+        leases: Sequence[tuple[Key, dict[str, Any]]],
+        *,
+        result: str,
+        note: str,
     ) -> Conclusion:
-        """Take the lease back and record how it ended, in one commit. A run that started keeps its reservation."""
+        """Record how it ended, with the leases that are left, in one commit. A started run keeps its reservation."""
         now = self._clock()
-        leases = self.leases.take_back(intent, held, now)
         started = run is not None or result == "unknown"
         conclusion = Conclusion(code, run, intent.reserved if started else None, note)
         draft = _outcome_draft(intent, conclusion, result, [row for _, row in leases])
@@ -334,18 +381,17 @@ class Effects:
             keys |= budget_keys_of(intent.decision_id, intent.budget)
         try:
             self._record(keys, work, now)
-        except BackendError as error:
+        except Exception as error:  # noqa: BLE001  # the run has ended, whatever keeps its end from being recorded
             log.critical(
-                "decision %s ended as %s but could not be recorded: %s", intent.decision_id, code, error
+                "decision %s ended as %s but could not be recorded: %s, at %s",
+                intent.decision_id,
+                code,
+                words(error),
+                place(error),
             )
-            conclusion = evolve(conclusion, code="gateway.unrecorded", note=str(error))
+            conclusion = evolve(conclusion, code="gateway.unrecorded", note=words(error))
         self.abandon(intent.decision_id)
         return conclusion
-
-    def _left(self, intent: Intent, run: Run | None, note: str) -> Conclusion:
-        """Leave an intent to `reconcile`: what it started is unknown, and keeps what it reserved."""
-        self.abandon(intent.decision_id)
-        return Conclusion("run.unknown", run, intent.reserved, note)
 
     def _record(self, keys: Collection[Key], work: Callable[[Rows], Step[None]], now: datetime) -> None:
         for wait in (*_RETRIES, None):
@@ -377,26 +423,28 @@ class Effects:
 
     def _recover(self, intent: Intent) -> list[dict[str, Any]]:
         """Find what an orphaned intent left, end it, and record it as what it is: unknown, unless its end is seen."""
+        leases = self.leases.take_back(intent, self._any_lease(intent), self._clock())
         pipeline = self.pipelines.get(intent.pipeline)
-        held = Held(LeaseId(""), intent.begun + intent.ttl) if intent.broker else None
         run: Run | None = None
+        why = ""
         try:
-            run = self._observed(pipeline, intent) if pipeline is not None else None
+            run = pipeline.observe(intent.decision_id) if pipeline is not None else None
             if pipeline is not None and (run is None or not run.state.ended):
-                pipeline.stop(intent.decision_id)
-                run = self._observed(pipeline, intent) or run
+                run = self._stop(pipeline, intent) or run
         except Exception as error:  # noqa: BLE001  # whatever a backend raises, the run stays outstanding
-            return [{"kind": "run", "decision_id": intent.decision_id, "why": words(error)}]
-        if run is not None and not run.state.ended:
-            return [
-                {"kind": "run", "decision_id": intent.decision_id, "why": "it was stopped, and still runs"}
-            ]
-        code, result = (_code_of(run), "done") if run is not None else ("run.unknown", "unknown")
-        note = f"reconciled: the process {intent.owner} that began it is gone"
-        concluded = self._conclude(intent, code, run, held, result=result, note=note)
-        if concluded.code == "gateway.unrecorded":
-            return [{"kind": "run", "decision_id": intent.decision_id, "why": concluded.note}]
-        return []
+            why = words(error)
+        if not why:
+            seen = run is not None and run.state.ended
+            code = _code_of(run) if run is not None and seen else "run.unknown"
+            note = f"reconciled: the process {intent.owner} that began it is gone"
+            concluded = self._conclude(
+                intent, code, run, leases, result="done" if seen else "unknown", note=note
+            )
+            if concluded.code != "gateway.unrecorded":
+                return []
+            why = concluded.note
+        left = [{"kind": "lease", **row} for _, row in leases]
+        return [{"kind": "run", "decision_id": intent.decision_id, "why": why}, *left]
 
 
 def _stop_for(fence: Fence, intent: Intent) -> Stop | None:
@@ -411,7 +459,7 @@ def _stop_for(fence: Fence, intent: Intent) -> Stop | None:
 
 
 def _outcome_draft(
-    intent: Intent, conclusion: Conclusion, result: str, leases: list[dict[str, Any]]
+    intent: Intent, conclusion: Conclusion, result: str, leases: Sequence[Mapping[str, Any]]
 ) -> Draft:
     run, cost = conclusion.run, conclusion.cost
     public: dict[str, Any] = {
@@ -424,8 +472,8 @@ def _outcome_draft(
         "agent": intent.agent,
         "user": intent.user,
         "action": intent.action,
-        "note": conclusion.note,
-        "leases": leases,
+        "note": conclusion.note[:_NOTE_KEPT],
+        "leases": list(leases),
     }
     if run is not None:
         public |= {"state": run.state.value, "exit_code": run.exit_code}
@@ -436,7 +484,7 @@ def _outcome_draft(
             "parameters": dict(run.parameters),
             "started": timestamp(run.started),
             "ended": timestamp(run.ended) if run.ended else None,
-            "note": run.note,
+            "note": run.note[:_NOTE_KEPT],
             "output": "sha256:" + hashlib.sha256(run.output).hexdigest(),
         }
     return Draft("outcome", public, private)

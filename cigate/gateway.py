@@ -488,12 +488,16 @@ class Gateway:
         run, held = begun
         if follow:
             return self._concluded(outcome, self._effects.follow(intent, spec, held))
-        threading.Thread(
+        follower = threading.Thread(
             target=self._effects.follow,
             args=(intent, spec, held),
             name=f"cigate-{run.decision_id}",
             daemon=True,
-        ).start()
+        )
+        try:
+            follower.start()
+        except RuntimeError as error:  # no more threads: what nobody can follow is ended
+            return self._concluded(outcome, self._effects.give_up(intent, run, held, str(error)))
         return evolve(outcome, code="run.started", run=given_out(run, outcome.output), cost=intent.reserved)
 
     def _concluded(self, outcome: Outcome, conclusion: Conclusion) -> Outcome:

@@ -7,6 +7,7 @@ the counts ride along with the next commit: strangers can't buy one.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,11 +17,13 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import field, frozen
 
 from cigate.controls import CLOCK, advance, check_clock
-from cigate.errors import StoreUnavailable, StoreUncertain
+from cigate.errors import BackendError, LedgerError, StoreUnavailable, StoreUncertain
 from cigate.ledger import HEAD, Anchor, Appended, Draft, append
 from cigate.signing import NoteSigner
 from cigate.stores import Change, Key, Put, Rows, Store
 from cigate.wire import ijson
+
+log = logging.getLogger("cigate")
 
 T = TypeVar("T")
 
@@ -113,9 +116,17 @@ class Journal:
         try:
             return self.store.transact(keys, remembering, now=now)
         except StoreUncertain:
-            if proof is None or not made or proof not in self.store.read([proof]):
+            if proof is None or not made or not self._is_there(proof):
                 raise
             return made[0]
+
+    def _is_there(self, proof: Key) -> bool:
+        """Whether a row is surely there. A store that can't be asked leaves it uncertain."""
+        try:
+            return proof in self.store.read([proof])
+        except BackendError as error:
+            log.error("whether %s was committed can't be looked up: %s", proof.id, error)
+            return False
 
     def count_stranger(self, code: str) -> None:
         """Note a refusal that nobody's signature stands behind."""
@@ -132,7 +143,11 @@ class Journal:
         """Make the anchor as durable as the store, if it was moved here since: who only looked pays nothing."""
         if self._anchor is not None and self._unsynced.is_set():
             self._unsynced.clear()
-            self._anchor.sync()
+            try:
+                self._anchor.sync()
+            except LedgerError:
+                self._unsynced.set()
+                raise
 
     def _claim_strangers(self) -> Counter[str]:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -94,7 +95,7 @@ class Leases:
                 remains(lease, held.dies, words(error))
             else:
                 if isinstance(answer, DiesAt):
-                    remains(lease, answer.at, "the broker can't revoke it")
+                    remains(lease, max(answer.at, held.dies), "the broker can't revoke it")
         return left
 
     def retry(self, write: Write) -> list[dict[str, Any]]:
@@ -119,7 +120,8 @@ class Leases:
             return False
         try:
             leases = [LeaseId(row["lease"])] if row["lease"] else broker.outstanding(Tag(row["decision_id"]))
-            return not any(isinstance(broker.revoke(lease), DiesAt) for lease in leases)
+            answers = [broker.revoke(lease) for lease in leases]
+            return not any(isinstance(answer, DiesAt) for answer in answers)
         except Exception as error:  # noqa: BLE001  # tried again at the next reconcile
             log.error("lease %s is still outstanding: %s", row["lease"] or row["decision_id"], words(error))
             return False
@@ -133,3 +135,9 @@ def _forgets(key: Key, entry: Draft) -> Callable[[Rows], Step[None]]:
 def words(error: Exception) -> str:
     """An error for operators: our own in full, a stranger's by its type, since its text may hold anything."""
     return str(error) if isinstance(error, CigateError) else f"unexpected {type(error).__name__}"
+
+
+def place(error: Exception) -> str:
+    """Where an error was raised, as `file:line`: what can be logged of an error whose text may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"

@@ -399,12 +399,8 @@ class Gateway:
                 str(error),
                 outward=error.code if error.code in _SPOKEN else OUTWARD_CODE,
             )
-        except CigateError as error:
-            log.error("the gateway could not work: %s", error)
-            return refusal(f"gateway.{error.code}", str(error))
-        except Exception as error:
-            log.exception("unexpected error in the gateway")
-            return refusal("gateway.error", f"unexpected {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001  # doubt means no, whatever it is about
+            return _not_able(error)
         log.info("refused: %s", refused.decision.reasons[0].message)
         if count:
             self._journal.count_stranger(refused.decision.code)
@@ -421,6 +417,10 @@ class Gateway:
                 admitted = self._admit(decided, plan)
             except FenceMoved:
                 continue
+            except (RequestError, AttestationError, StoreUnavailable):
+                raise  # nothing was kept
+            except Exception as error:  # noqa: BLE001  # it may be committed: `status` tells by its name
+                return evolve(_not_able(error), decision_id=decided.asked.decision_id)
             return self._act(decided, plan, admitted, follow=follow)
         return refusal("gateway.busy", "stops, policy or configuration kept changing under the request")
 
@@ -573,3 +573,12 @@ class Gateway:
     def is_live(self, tag: Tag) -> bool:
         """Whether a decision's run still goes on: what a broker's token is good for."""
         return Key("intent", tag) in self._store.read([Key("intent", tag)])
+
+
+def _not_able(error: Exception) -> Outcome:
+    """A refusal because the gateway could not do its work."""
+    if isinstance(error, CigateError):
+        log.error("the gateway could not work: %s", error)
+        return refusal(f"gateway.{error.code}", str(error))
+    log.error("unexpected error in the gateway", exc_info=error)
+    return refusal("gateway.error", f"unexpected {type(error).__name__}")

@@ -44,7 +44,9 @@ def epoch_began(store: Store) -> int:
     """Seconds since 1970 of when this epoch began: whatever was signed before it is refused."""
     rows = store.read([EPOCH])
     if EPOCH not in rows:
-        raise LedgerError("ledger.corrupt", "the row of the epoch is missing")
+        raise LedgerError(
+            "ledger.corrupt", "the row of the epoch is missing", fix="restore a backup and `adopt` it"
+        )
     began: int = read_row(rows[EPOCH])["began"]
     return began
 
@@ -104,6 +106,7 @@ class State:
             )
         if anchor is not None:
             anchor.check(head, Ledger(store, key.public_key()).root_at)
+        epoch_began(store)  # or every request would find out that it is missing
         return cls(store, key, head, anchor, clock, skew)
 
     def load(self, given: Loaded) -> None:

@@ -187,7 +187,9 @@ def read_fence(rows: Rows) -> Fence:
         StoreUnavailable: `fence.missing`, `fence.unreadable`.
     """
     if FENCE not in rows:
-        raise StoreUnavailable("fence.missing", "the state holds no fence", fix="`init` makes new state")
+        raise StoreUnavailable(
+            "fence.missing", "the state holds no fence", fix="restore a backup and `adopt` it"
+        )
     try:
         document = recorded(rows, FENCE)
     except StoreUnavailable as error:

@@ -17,6 +17,9 @@ APPLICATION_ID: Final = 0x63696761
 """What the header of our files says they are (`ciga`): no other program's database is taken for state."""
 
 _VERSION: Final = 1
+_RESTORE: Final = "restore a backup and `adopt` it"
+_OWN: Final = "run as the user who may write both"
+_FIXES: Final = {"store.corrupt": _RESTORE, "store.read-only": _OWN}
 _TABLE: Final = """
 CREATE TABLE rows (
     family TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, expires INTEGER, PRIMARY KEY (family, id)
@@ -113,11 +116,13 @@ def _check_file(path: Path) -> None:
             fix="`init` makes new state, `adopt` opens a restored copy",
         )
     if not path.is_file():
-        raise StoreUnavailable("store.corrupt", f"{path} is not a file")
+        raise StoreUnavailable("store.corrupt", f"{path} is not a file", fix=_RESTORE)
     if path.stat().st_size == 0:
-        raise StoreUnavailable("store.corrupt", f"{path} is empty", fix="restore a backup and `adopt` it")
+        raise StoreUnavailable("store.corrupt", f"{path} is empty", fix=_RESTORE)
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        raise StoreUnavailable("store.read-only", f"{path}, or its folder, can't be written by this process")
+        raise StoreUnavailable(
+            "store.read-only", f"{path}, or its folder, can't be written by this process", fix=_OWN
+        )
 
 
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -208,7 +213,8 @@ def unavailable(error: sqlite3.Error, path: Path) -> StoreUnavailable:
     """SQLite's error as ours."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else -1
-    return StoreUnavailable(_CODES.get(primary, "store.failed"), f"{path}: {error}")
+    name = _CODES.get(primary, "store.failed")
+    return StoreUnavailable(name, f"{path}: {error}", fix=_FIXES.get(name, ""))
 
 
 def sync(path: Path) -> None:

@@ -23,6 +23,7 @@ from cigate.pipelines import Pipeline, Run, RunSpec
 from cigate.stores import Change, Key, LockMode, Rows, Store
 
 T = TypeVar("T")
+_PATIENCE = 20.0
 
 
 @define
@@ -35,6 +36,8 @@ class Fault:
         raises: what is raised; None: nothing.
         gives: makes what comes back out of what would have.
         done: the thing is done all the same before `raises`.
+        instead: `gives` is given None, and nothing is done.
+        after: the call first waits for this, so that the fault comes when something else goes on.
         first: from which matching call on.
         times: for how many.
     """
@@ -44,6 +47,8 @@ class Fault:
     raises: Callable[[], BaseException] | None = None
     gives: Callable[[Any], Any] | None = None
     done: bool = False
+    instead: bool = False
+    after: threading.Event | None = None
     first: int = 1
     times: int = 1_000_000_000
     _seen: int = field(default=0, init=False)
@@ -62,6 +67,7 @@ class Faults:
 
     planned: list[Fault] = field(factory=list)
     calls: list[str] = field(factory=list)
+    put_back: list[Callable[[], object]] = field(factory=list)
     _guard: threading.Lock = field(factory=threading.Lock, repr=False)
 
     def plan(self, at: str, **how: Any) -> None:
@@ -69,8 +75,10 @@ class Faults:
         self.planned.append(Fault(at, **how))
 
     def lift(self) -> None:
-        """Nothing goes wrong any more."""
+        """Nothing goes wrong any more, and what was taken away comes back."""
         self.planned.clear()
+        while self.put_back:
+            self.put_back.pop()()
 
     def around(self, at: str, do: Callable[[], T], about: Collection[str] = ()) -> T:
         """Do it, as far as no fault is in the way."""
@@ -79,9 +87,11 @@ class Faults:
             fault = next((each for each in self.planned if each.strikes(at, about)), None)
         if fault is None:
             return do()
+        if fault.after is not None and not fault.after.wait(_PATIENCE):
+            raise AssertionError(f"{at} waits for what does not come")
         if fault.raises is None:
-            result = do()
-            return fault.gives(result) if fault.gives is not None else result
+            result = None if fault.instead else do()
+            return fault.gives(result) if fault.gives is not None else result  # type: ignore[return-value]
         if fault.done:
             do()
         raise fault.raises()
@@ -129,9 +139,7 @@ class FaultyStore:
     @contextmanager
     def lock(self, name: str, mode: LockMode, *, timeout: timedelta) -> Iterator[None]:
         about = {name, name.partition("-")[0]}
-        with self.faults.around(
-            "store.lock", lambda: self.inner.lock(name, mode, timeout=timeout), about
-        ):
+        with self.faults.around("store.lock", lambda: self.inner.lock(name, mode, timeout=timeout), about):
             yield
 
 

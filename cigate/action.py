@@ -85,7 +85,7 @@ class Action:
         source: where the commit must come from; None: the pipeline needs no source.
         command: program and arguments, never a shell line.
         timeout: the longest a run may take.
-        memory: bytes that a run may use.
+        memory: bytes that a run's processes and files in memory may use together.
         cost: what it costs; None: nothing.
         credential: what its runs get; None: nothing.
         output: what the caller gets: `none`, `status` or `full`.
@@ -102,7 +102,7 @@ class Action:
     source: Source | None = None
     command: tuple[str, ...] = ()
     timeout: timedelta = timedelta(minutes=10)
-    memory: int = 512 * 1024 * 1024
+    memory: int = 4 * 1024**3
     cost: Price | None = None
     credential: CredentialUse | None = None
     output: str = "status"

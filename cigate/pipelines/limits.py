@@ -1,9 +1,9 @@
 """What one job may use, from the memory that its action grants.
 
-Theory. Without a cgroup the kernel bounds processes, not jobs. Where an action grants so much memory that a
-useful number of useful processes fits, processes x address space + file systems in memory stays within the
-grant. Below that the bound holds for each process alone: a compiler that may have 8 MiB is no compiler.
-Either way the run says `limits: per-process`.
+Theory. Without a cgroup the kernel bounds processes, not jobs. So the number of processes is chosen such that
+processes x address space + file systems in memory never exceeds the grant: a job that fills all of it at
+once still stays within. An action that wants large processes, or many, grants more `memory`. As address space
+is not memory, this is on the strict side. The run says `limits: per-process`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Final
 from attrs import frozen
 
 MIB: Final = 1024 * 1024
-_LEAST_PROCESS: Final = 256 * MIB
-_LEAST_PROCESSES: Final = 32
+_USEFUL_PROCESS: Final = 192 * MIB
+_LEAST_PROCESSES: Final = 8
 _MOST_PROCESSES: Final = 512
-_FEW_PROCESSES: Final = 64
 _OPEN_FILES: Final = 1024
 _ROOM_ON_OLD_KERNELS: Final = 4096
 _UNITS: Final = {resource.RLIMIT_AS: 1024, resource.RLIMIT_FSIZE: 512}
@@ -55,10 +54,9 @@ class Limits:
         """The limits of a job with this much memory: a quarter for files, the rest for processes."""
         tmp, home, shm = memory // 8, memory * 3 // 32, memory // 32
         left = memory - tmp - home - shm
-        fitting = left // _LEAST_PROCESS
-        processes = min(fitting, _MOST_PROCESSES) if fitting >= _LEAST_PROCESSES else _FEW_PROCESSES
+        processes = min(max(left // _USEFUL_PROCESS, _LEAST_PROCESSES), _MOST_PROCESSES)
         return cls(
-            address_space=left // processes if fitting >= _LEAST_PROCESSES else left,
+            address_space=left // processes,
             processes=processes,
             file_size=max(tmp, home),
             open_files=_OPEN_FILES,

@@ -127,7 +127,7 @@ class LocalPipeline:
         """
         if self._isolation == "none":
             return
-        room = Room(Limits.within(512 * 1024 * 1024, timedelta(seconds=60)), {})
+        room = Room(Limits.within(1024**3, timedelta(seconds=60)), {})
         held = self._sandboxed(room, script(room.limits, own_namespace=True, credential=False), ("true",))
         held.abandon()
 

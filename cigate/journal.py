@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from cigate.controls import CLOCK, advance, check_clock
+from cigate.controls import CLOCK, FENCE, advance, check_clock, read_fence
 from cigate.errors import BackendError, LedgerError, StoreUnavailable, StoreUncertain
 from cigate.ledger import HEAD, Anchor, Appended, Draft, append
 from cigate.signing import NoteSigner
@@ -88,11 +88,12 @@ class Journal:
             if not step.puts and not step.drafts:
                 return Change(result=(step.result, None))
             strangers = [Draft("strangers", {"refused": dict(sorted(counts.items()))}, {})] if counts else []
-            appended = append(rows, [*strangers, *step.drafts], now=now, signer=self._signer)
+            drafts = [_fenced(draft, rows, step.puts) for draft in (*strangers, *step.drafts)]
+            appended = append(rows, drafts, now=now, signer=self._signer)
             return Change({**step.puts, **advance(rows, now), **appended.puts}, (step.result, appended))
 
         try:
-            result, appended = self._transact({*keys, HEAD, CLOCK}, change, now, proof)
+            result, appended = self._transact({*keys, FENCE, HEAD, CLOCK}, change, now, proof)
         except BaseException:
             self._give_back(counts)
             raise
@@ -157,6 +158,13 @@ class Journal:
     def _give_back(self, counts: Counter[str]) -> None:
         with self._lock:
             self._strangers.update(counts)
+
+
+def _fenced(draft: Draft, rows: Rows, puts: Mapping[Key, Put]) -> Draft:
+    """The draft with the generation of the fence that holds once it is committed."""
+    moved = puts.get(FENCE)
+    fence = read_fence(rows if moved is None or moved.value is None else {FENCE: moved.value})
+    return evolve(draft, public={**draft.public, "fence": fence.generation})
 
 
 def read_row(value: bytes) -> dict[str, Any]:

@@ -142,6 +142,7 @@ class State:
             return Step(None, {FENCE: fence_put(fence)}, (Draft("load", public, private, salt),))
 
         self.journal.write({FENCE}, work, now=self._clock(), strict_clock=False)
+        self.journal.sync()
 
     def halt(self, reason: str, scope: str | None) -> None:
         now = self._clock()

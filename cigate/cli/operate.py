@@ -10,6 +10,7 @@ from cigate.cli.folder import configuration, gateway, say, show
 from cigate.errors import ConfigError
 from cigate.gateway import utc_now
 from cigate.state import adopt as adopt_state
+from cigate.state import anchor_of
 from cigate.stores import open_store
 
 _WATCH_SECONDS = 5
@@ -56,6 +57,9 @@ def backup(arguments: argparse.Namespace) -> int:
     store = open_store(found.store, folder=found.folder)
     try:
         store.backup(Path(arguments.file))
+        anchor = anchor_of(store)
+        if anchor is not None:
+            anchor.sync()
     finally:
         store.close()
     say(

@@ -141,7 +141,7 @@ class Anchor:
             raise self._rolled_back(remembered, f"{found}, and other ones")
 
     def sync(self) -> None:
-        """Make what the file says durable: when the gateway loads, closes or is backed up.
+        """Make what the file says durable: on a load, halt, resume or revocation, at a backup, on closing.
 
         Raises:
             LedgerError: `anchor.missing`; `anchor.unwritable`.

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -127,7 +128,7 @@ class Effects:
         self._clock = clock
         self.leases = Leases(self._store, brokers, clock)
         self._active: set[DecisionId] = set()
-        self._active_guard = threading.Lock()
+        self._active_guard = threading.Condition()
         self.owner = Owner(
             lambda name: self._store.lock(name, LockMode.EXCLUSIVE, timeout=timedelta(seconds=1))
         )
@@ -165,6 +166,37 @@ class Effects:
         """Let `reconcile` see this intent again: nobody in this process follows it any more."""
         with self._active_guard:
             self._active.discard(decision_id)
+            self._active_guard.notify_all()
+
+    def close(self) -> None:
+        """End the runs that this process follows, see their ends recorded, and let go of the owner's lock.
+
+        Once the lock is gone, `reconcile` elsewhere takes what is left for a dead process's.
+        """
+        for intent in self._followed():
+            try:
+                self.pipelines[intent.pipeline].stop(intent.decision_id)
+            except Exception:
+                log.exception("decision %s could not be ended before this process closes", intent.decision_id)
+                continue
+            with self._active_guard:
+                concluded = partial(self._is_abandoned, intent.decision_id)
+                self._active_guard.wait_for(concluded, timeout=GRACE.total_seconds())
+        self.owner.release()
+
+    def _followed(self) -> list[Intent]:
+        """The intents that this process answers for now; a forked child knows of its parent's, too."""
+        with self._active_guard:
+            active = frozenset(self._active)
+        try:
+            intents = list(self.intents()) if active else []
+        except BackendError as error:
+            log.error("which runs are to be ended before this process closes is not known: %s", error)
+            return []
+        return [each for each in intents if each.decision_id in active and self.owner.holds(each.owner)]
+
+    def _is_abandoned(self, decision_id: DecisionId) -> bool:
+        return decision_id not in self._active
 
     def reconcile(self) -> list[dict[str, Any]]:
         """Undo what dead processes left, retry what failed, and name what is still outstanding.

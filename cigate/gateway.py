@@ -370,8 +370,8 @@ class Gateway:
         return self._deliberation.loaded.policy
 
     def close(self) -> None:
-        """Let go of the store's locks and connections. Runs that this process started end with it."""
-        self._effects.owner.release()
+        """End the runs that this process follows, and let go of the store's locks and connections."""
+        self._effects.close()
         self._state.close()
 
     def __enter__(self) -> Gateway:

@@ -151,6 +151,19 @@ def test_a_run_that_was_started_and_left_is_followed_until_its_process_ends(fold
     assert decisions(folder.entries(), "outcome") == [begun.decision_id]
 
 
+def test_a_gateway_that_closes_ends_what_it_started_before_anybody_could_take_it_for_dead(
+    folder: Folder,
+) -> None:
+    with folder.gateway() as opened:
+        begun = opened.start(folder.signed("long"))
+        until(lambda: _sleeps(folder), "the job has begun")
+    assert folder.jobs() == []
+    assert folder.cigate("reconcile").json == {"outstanding": []}
+    [outcome] = [entry.public for entry in folder.entries() if entry.kind == "outcome"]
+    assert (outcome["decision_id"], outcome["code"]) == (begun.decision_id, "run.stopped")
+    assert folder.spent() == (COST, 0)
+
+
 def _is_unknown_and_keeps_its_money(folder: Folder, decision: str) -> None:
     [outcome] = [entry.public for entry in folder.entries() if entry.kind == "outcome"]
     assert (outcome["decision_id"], outcome["result"], outcome["code"]) == (

@@ -37,6 +37,7 @@ class Fault:
         gives: makes what comes back out of what would have.
         done: the thing is done all the same before `raises`.
         instead: `gives` is given None, and nothing is done.
+        before: happens first, at this very moment of the request.
         after: the call first waits for this, so that the fault comes when something else goes on.
         first: from which matching call on.
         times: for how many.
@@ -48,6 +49,7 @@ class Fault:
     gives: Callable[[Any], Any] | None = None
     done: bool = False
     instead: bool = False
+    before: Callable[[], object] | None = None
     after: threading.Event | None = None
     first: int = 1
     times: int = 1_000_000_000
@@ -89,6 +91,8 @@ class Faults:
             return do()
         if fault.after is not None and not fault.after.wait(_PATIENCE):
             raise AssertionError(f"{at} waits for what does not come")
+        if fault.before is not None:
+            fault.before()
         if fault.raises is None:
             result = None if fault.instead else do()
             return fault.gives(result) if fault.gives is not None else result  # type: ignore[return-value]

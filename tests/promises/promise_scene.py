@@ -51,10 +51,16 @@ class Stage:
 
 
 def stage(
-    folder: Path, *, on_disk: bool = False, work: Callable[[Job], Any] = lambda job: None, **others: Any
+    folder: Path,
+    *,
+    on_disk: bool = False,
+    work: Callable[[Job], Any] = lambda job: None,
+    faults: Faults | None = None,
+    **others: Any,
 ) -> Stage:
     """A gateway without throttles, whose seams are all watched."""
-    faults, vendor, jobs, stores = Faults(), Vendor(), [], []
+    faults = faults or Faults()
+    vendor, jobs, stores = Vendor(), [], []
     calls = threading.Lock()
 
     def run(job: Job) -> Any:

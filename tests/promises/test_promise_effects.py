@@ -1,4 +1,4 @@
-"""Promises about what is done: the decided thing, once it is written down, within its budget, and no more after a halt."""
+"""Promises about what is done: the decided thing, written down before, within its budget, never after a halt."""
 
 from __future__ import annotations
 

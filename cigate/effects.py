@@ -247,17 +247,18 @@ class Effects:
 
     def _issue(self, intent: Intent, run: Run) -> Lease:
         broker = self.brokers[intent.broker]
-        until = self._clock() + intent.ttl
+        profile = broker.profiles.get(intent.profile) if isinstance(broker, Profiled) else None
+        ttl = min(intent.ttl, profile.ttl) if profile is not None else intent.ttl
+        until = self._clock() + ttl
         grant = Grant(
             Tag(intent.decision_id),
             intent.profile,
-            intent.ttl,
+            ttl,
             intent.action,
             intent.agent,
             intent.user,
             intent.audience,
         )
-        profile = broker.profiles.get(intent.profile) if isinstance(broker, Profiled) else None
         with self._gate(intent, run, None):
             try:
                 lease = broker.issue(grant, until=until)

@@ -38,6 +38,7 @@ from cigate.config import (
 )
 from cigate.controls import (
     FENCE,
+    RACED,
     Budget,
     HeldTicket,
     Verdict,
@@ -54,6 +55,7 @@ from cigate.deliberation import Decided, Deliberation
 from cigate.effects import GATE, Conclusion, Effects
 from cigate.errors import (
     AttestationError,
+    BackendError,
     CigateError,
     ConfigError,
     RequestError,
@@ -232,6 +234,17 @@ class Gateway:
             loaded, store, pipelines=pipelines, brokers=self._effects.brokers, skew=skew, reload=reload
         )
         self._state.load(loaded)
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        """What dead processes left is ended before this one begins; what can't be ended now is tried again later."""
+        try:
+            for left in self._effects.reconcile():
+                log.warning(
+                    "outstanding: %s of decision %s: %s", left["kind"], left["decision_id"], left["why"]
+                )
+        except BackendError as error:
+            log.error("what dead processes left could not be ended: %s", error)
 
     # What agents ask for
 
@@ -417,7 +430,11 @@ class Gateway:
                 admitted = self._admit(decided, plan)
             except FenceMoved:
                 continue
-            except (RequestError, AttestationError, StoreUnavailable):
+            except StoreUnavailable as error:
+                if error.code != RACED:
+                    raise
+                continue  # an identical request opened its ticket meanwhile: join that
+            except (RequestError, AttestationError):
                 raise  # nothing was kept
             except Exception as error:  # noqa: BLE001  # it may be committed: `status` tells by its name
                 return evolve(_not_able(error), decision_id=decided.asked.decision_id)

@@ -106,13 +106,37 @@ def test_a_sandboxed_job_dies_with_its_gateway_and_is_reconciled_by_another(fold
         [running] = decisions(folder.entries(), "intent")
         first.process.send_signal(signal.SIGKILL)
         until(lambda: not folder.jobs(), "the job died with its gateway")
+    assert folder.spent() == (0, COST), "until somebody comes, nobody knows how it ended"
     with folder.gateway() as other:
-        assert other.is_live(Tag(running)), "until it is reconciled, it counts as running"
-        assert folder.spent() == (0, COST)
-        assert other.reconcile() == []
+        assert other.reconcile() == [], "it was reconciled when the other gateway began"
         assert not other.is_live(Tag(running)), "what it held opens nothing any more"
         assert other.health()["outstanding"] == []
     _is_unknown_and_keeps_its_money(folder, running)
+
+
+def test_a_job_without_a_sandbox_that_outlives_its_gateway_is_ended_by_who_reconciles(
+    folder: Folder,
+) -> None:
+    with folder.driver(SUBMIT, "submit", "1", folder.signed_file("gated")) as first:
+        assert first.hear() == "ready"
+        first.say("go")
+        until(folder.ran, "the job has begun")
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+    assert folder.jobs(), "nothing around it ends it"
+    assert folder.cigate("reconcile").json == {"outstanding": []}
+    assert folder.jobs() == []
+    _is_unknown_and_keeps_its_money(folder, folder.ran()[0])
+
+
+def test_whatever_is_left_of_a_sandbox_can_be_found_by_its_decision(folder: Folder) -> None:
+    """One that is killed while it makes its namespaces leaves a process that waits for ever."""
+    with folder.gateway() as opened:
+        begun = opened.start(folder.signed("long"))
+        until(lambda: _sleeps(folder), "the job has begun")
+        named = [Path(f"/proc/{process}/environ").read_bytes().split(b"\0") for process in folder.jobs()]
+        assert len(named) >= 3, "the walls outside, the walls inside, and the job"
+        assert all(f"CIGATE_DECISION_ID={begun.decision_id}".encode() in each for each in named)
 
 
 def test_a_gateway_that_was_built_before_fork_works_in_its_children_at_once(folder: Folder) -> None:

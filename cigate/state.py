@@ -97,15 +97,16 @@ class State:
         if HEAD not in rows and CREATED in rows:
             found(store, audience=audience, key=key, anchor=anchor, now=clock())
             rows = store.read([HEAD, CREATED])
-        head = Ledger(store, key.public_key()).head()
+        ledger = Ledger(store, key.public_key())
+        if anchor is not None:
+            anchor.check(ledger.head, ledger.root_at)
+        head = ledger.head()
         if head.origin != origin_of(audience, head.epoch):
             raise ConfigError(
                 "ledger.audience",
                 f"this state belongs to {head.origin}, not to the audience {audience!r}",
                 fix="a gateway keeps its audience for life: name the old one, or init a new folder",
             )
-        if anchor is not None:
-            anchor.check(head, Ledger(store, key.public_key()).root_at)
         epoch_began(store)  # or every request would find out that it is missing
         return cls(store, key, head, anchor, clock, skew)
 
@@ -182,7 +183,7 @@ class State:
         self.journal.write({row, once}, work, now=self._clock(), strict_clock=False)
 
     def close(self) -> None:
-        self.journal.sync()
+        self.journal.close()
         close = getattr(self._store, "close", None)
         if close is not None:
             close()

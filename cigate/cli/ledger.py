@@ -124,7 +124,7 @@ def _read(arguments: argparse.Namespace) -> Ledger:
     ledger = Ledger(store, ledger_public_key(found).read_bytes())
     anchor = anchor_of(store)
     if anchor is not None:
-        anchor.check(ledger.head(), ledger.root_at)
+        anchor.check(ledger.head, ledger.root_at)
     return ledger
 
 

@@ -116,11 +116,12 @@ class Anchor:
             if remembered.size < size:
                 _write(descriptor, Mark(size, root, epoch).record())
 
-    def check(self, head: Head, root_at: Callable[[int], bytes] | None = None) -> None:
+    def check(self, read_head: Callable[[], Head], root_at: Callable[[int], bytes] | None = None) -> None:
         """Refuse a store that is behind its anchor, or not the one that it was.
 
         Args:
-            head: where the store's ledger stands.
+            read_head: tells where the store's ledger stands (`Ledger.head`). It is asked after the anchor is
+                read, or what others commit in between would look like a rollback.
             root_at: gives the root at an earlier size (`Ledger.root_at`); with it, a store that is ahead must
                 also begin with what the anchor remembers.
 
@@ -128,6 +129,7 @@ class Anchor:
             LedgerError: `ledger.rolled-back`, `anchor.missing`, `anchor.corrupt`.
         """
         remembered = self.read()
+        head = read_head()
         found = f"the store has {head.size} entries of epoch {head.epoch}"
         if head.epoch != remembered.epoch or head.size < remembered.size:
             raise self._rolled_back(remembered, found)

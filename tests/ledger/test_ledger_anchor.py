@@ -69,7 +69,12 @@ def test_it_is_never_made_by_the_way(path: Path) -> None:
     anchor = Anchor(path)
     _, store = ledger_of(2)
     head = Ledger(store, PUBLIC_KEY).head()
-    for do in (anchor.read, anchor.sync, lambda: anchor.advance(1, ROOT, "e1"), lambda: anchor.check(head)):
+    for do in (
+        anchor.read,
+        anchor.sync,
+        lambda: anchor.advance(1, ROOT, "e1"),
+        lambda: anchor.check(lambda: head),
+    ):
         assert refusal(do) == "anchor.missing"
     assert not path.exists()
 
@@ -122,10 +127,10 @@ def test_syncing_leaves_what_it_says(path: Path) -> None:
 def test_a_store_that_kept_up_or_is_ahead_is_let_through(path: Path) -> None:
     ledger, store = ledger_of(5)
     anchor = anchored(path, 5, ledger.head().root)
-    anchor.check(ledger.head(), ledger.root_at)
+    anchor.check(ledger.head, ledger.root_at)
     add(store, decision_draft(5))  # committed, and the process died before it told the anchor
-    anchor.check(ledger.head())
-    anchor.check(ledger.head(), ledger.root_at)
+    anchor.check(ledger.head)
+    anchor.check(ledger.head, ledger.root_at)
 
 
 def test_a_store_behind_its_anchor_or_of_another_history_or_epoch_is_refused(path: Path) -> None:
@@ -138,10 +143,10 @@ def test_a_store_behind_its_anchor_or_of_another_history_or_epoch_is_refused(pat
         (4, root, "e2"),
     ):
         Anchor(path).replace(size, remembered, epoch)
-        assert refusal(lambda: Anchor(path).check(head)) == "ledger.rolled-back"
+        assert refusal(lambda: Anchor(path).check(lambda: head)) == "ledger.rolled-back"
     anchor = Anchor(path)
     anchor.replace(4, OTHER_ROOT, "e1")
-    assert refusal(lambda: anchor.check(head, ledger.root_at)) == "ledger.rolled-back"
+    assert refusal(lambda: anchor.check(lambda: head, ledger.root_at)) == "ledger.rolled-back"
 
 
 def test_an_old_copy_that_went_on_elsewhere_is_refused_though_it_is_longer(path: Path) -> None:
@@ -151,7 +156,7 @@ def test_an_old_copy_that_went_on_elsewhere_is_refused_though_it_is_longer(path:
     for number in range(9):
         add(copied, decision_draft(100 + number))
     other = Ledger(copied, PUBLIC_KEY)
-    assert refusal(lambda: anchor.check(other.head(), other.root_at)) == "ledger.rolled-back"
+    assert refusal(lambda: anchor.check(other.head, other.root_at)) == "ledger.rolled-back"
 
 
 def test_a_database_put_back_to_an_old_copy_is_refused(tmp_path: Path) -> None:
@@ -168,7 +173,7 @@ def test_a_database_put_back_to_an_old_copy_is_refused(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "old.db", file)
     old = Ledger(SQLiteStore(file), PUBLIC_KEY)
     assert old.verify().ok
-    assert refusal(lambda: anchor.check(old.head(), old.root_at)) == "ledger.rolled-back"
+    assert refusal(lambda: anchor.check(old.head, old.root_at)) == "ledger.rolled-back"
 
 
 def advance_many(path: str, sizes: list[int]) -> None:
@@ -208,5 +213,5 @@ def test_an_anchor_made_before_a_fork_serves_both_sides_and_leaves_no_descriptor
 def test_a_genesis_and_its_anchor_agree(path: Path) -> None:
     store = MemoryStore()
     head = begin(store, SIGNER).head
-    anchored(path, head.size, head.root, head.epoch).check(Ledger(store, PUBLIC_KEY).head())
+    anchored(path, head.size, head.root, head.epoch).check(Ledger(store, PUBLIC_KEY).head)
     assert head.last_time == NOW

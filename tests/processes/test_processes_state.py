@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from cigate.ledger import Anchor
+from cigate.ledger.anchor import Mark
 from tests.processes.gateway_folder import COST, Answer, Folder, decisions, until
 
 HERE = Path(__file__).parent
@@ -145,6 +147,24 @@ def test_state_that_may_not_be_written_is_refused_with_3(read_only: Folder, name
     assert answer.err.rstrip().endswith(")")
 
 
+@pytest.mark.parametrize("verb", [("health",), ("ledger", "verify")], ids=" ".join)
+def test_whoever_opens_while_another_commits_is_not_taken_for_rolled_back(
+    folder: Folder, verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The anchor may move on at any moment: here it does just before it is read."""
+    with folder.gateway() as busy:
+        look = Anchor.read
+
+        def meanwhile(anchor: Anchor) -> Mark:
+            monkeypatch.setattr(Anchor, "read", look)
+            assert busy.submit(folder.signed("free")).allowed
+            return look(anchor)
+
+        monkeypatch.setattr(Anchor, "read", meanwhile)
+        assert folder.cigate(*verb).code == 0
+    assert len(folder.ran()) == 1
+
+
 def test_an_older_copy_put_back_is_refused(folder: Folder) -> None:
     older = (folder.path / "state.db").read_bytes()
     assert folder.cigate("submit", folder.signed_file("free")).code == 0
@@ -163,12 +183,11 @@ def test_a_copy_of_the_database_without_its_log_is_refused(folder: Folder, tmp_p
 
 
 def test_a_log_that_was_cleaned_away_after_a_crash_is_missed(folder: Folder) -> None:
-    with folder.driver(SUBMIT, "submit", "1", folder.signed_file("long")) as running:
+    with folder.driver(SUBMIT, "submit", "1", folder.signed_file("free")) as running:
         assert running.hear() == "ready"
         running.say("go")
-        until(lambda: decisions(folder.entries(), "intent"), "the run has begun")
+        until(lambda: decisions(folder.entries(), "intent"), "its intent is acknowledged")
         running.process.send_signal(signal.SIGKILL)
-    until(lambda: not folder.jobs(), "its job died with it")
     (folder.path / "state.db-wal").unlink()
     (folder.path / "state.db-shm").unlink()
     _refused(folder, "ledger.rolled-back")
@@ -206,6 +225,7 @@ def test_a_backup_under_load_is_restored_and_adopted(folder: Folder, tmp_path: P
         loads = [started.enter_context(folder.driver(LOAD, str(tmp_path / "effects"))) for _ in range(2)]
         assert {load.hear() for load in loads} == {"loaded"}
         assert folder.cigate("backup", str(tmp_path / "backup")).code == 0
+        assert folder.cigate("submit", folder.signed_file("free")).code == 0, "what the backup lacks"
         for driver in (running, *loads):  # and then the machine is lost
             driver.process.send_signal(signal.SIGKILL)
     until(lambda: not folder.jobs(), "nothing of it is left")

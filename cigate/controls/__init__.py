@@ -7,6 +7,7 @@ ticket are used once, a budget is never overspent, no window sees more than its 
 """
 
 from cigate.controls.approvals import (
+    RACED,
     HeldTicket,
     State,
     Verdict,
@@ -53,6 +54,7 @@ __all__ = [
     "CLOCK",
     "FENCE",
     "PERIODS",
+    "RACED",
     "Budget",
     "Drawn",
     "Fence",

@@ -25,6 +25,8 @@ from cigate.ticket import Ticket
 from cigate.wire.canonical import digest
 from cigate.wire.times import parse_timestamp, timestamp
 
+RACED: Final = "approval.raced"
+"""The code of a refusal because rows were read before another ticket came up: read again."""
 _KEPT: Final = timedelta(days=30)
 """How long a ticket can be looked at after it expired."""
 
@@ -193,12 +195,12 @@ def open_ticket(
     """
     for id in _pointed(rows, _ask(held)):
         if _row(TicketId(id)) not in rows and TicketId(id) != held.ticket.id:
-            raise StoreUnavailable("approval.raced", f"ticket {id} came up meanwhile", fix="read again")
+            raise StoreUnavailable(RACED, f"ticket {id} came up meanwhile", fix="read again")
         same = read_ticket(rows, TicketId(id))
         if same is not None and _is_pending(same, now):
             return same, {}
     if _row(held.ticket.id) in rows:
-        raise StoreUnavailable("approval.raced", f"there is a ticket {held.ticket.id} already")
+        raise StoreUnavailable(RACED, f"there is a ticket {held.ticket.id} already")
     puts = {
         _row(held.ticket.id): _put(held),
         _ask(held): record({"tickets": [held.ticket.id]}, expires=held.ticket.expires),

@@ -362,7 +362,7 @@ class Gateway:
             "config_digest": fence.config_digest,
             "epoch": fence.epoch,
             "stops": fence.to_json()["stops"],
-            "strangers": self._journal.strangers,
+            "strangers": self._journal.strangers.counts,
             "running": [intent.decision_id for intent in self._effects.intents()],
             "outstanding": leases,
             "ledger": {"size": head.size, "root": head.root.hex()},
@@ -416,7 +416,7 @@ class Gateway:
             return _not_able(error)
         log.info("refused: %s", refused.decision.reasons[0].message)
         if count:
-            self._journal.count_stranger(refused.decision.code)
+            self._journal.strangers.count(refused.decision.code)
         return refused
 
     def _resolve(self, attestation: Attestation, held: HeldTicket | None, *, follow: bool) -> Outcome:

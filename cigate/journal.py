@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -21,6 +20,7 @@ from cigate.errors import BackendError, LedgerError, StoreUnavailable, StoreUnce
 from cigate.ledger import HEAD, Anchor, Appended, Draft, append
 from cigate.signing import NoteSigner
 from cigate.stores import Change, Key, Put, Rows, Store
+from cigate.strangers import Strangers
 from cigate.wire import ijson
 
 log = logging.getLogger("cigate")
@@ -55,8 +55,7 @@ class Journal:
         self._signer = signer
         self._anchor = anchor
         self._skew = skew
-        self._strangers: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self.strangers = Strangers.beside(store)
         self._unsynced = threading.Event()
 
     def write(
@@ -79,7 +78,7 @@ class Journal:
         Raises:
             BackendError: `clock.behind`; StoreUnavailable, StoreUncertain; whatever `work` raises.
         """
-        counts = self._claim_strangers()
+        counts = self.strangers.claim()
 
         def change(rows: Rows) -> Change[tuple[T, Appended | None]]:
             if strict_clock:
@@ -95,10 +94,10 @@ class Journal:
         try:
             result, appended = self._transact({*keys, FENCE, HEAD, CLOCK}, change, now, proof)
         except BaseException:
-            self._give_back(counts)
+            self.strangers.give_back(counts)
             raise
         if appended is None:
-            self._give_back(counts)
+            self.strangers.give_back(counts)
         elif self._anchor is not None:
             self._anchor.advance(appended.head.size, appended.head.root, appended.head.epoch)
             self._unsynced.set()
@@ -129,16 +128,10 @@ class Journal:
             log.error("whether %s was committed can't be looked up: %s", proof.id, error)
             return False
 
-    def count_stranger(self, code: str) -> None:
-        """Note a refusal that nobody's signature stands behind."""
-        with self._lock:
-            self._strangers[code] += 1
-
-    @property
-    def strangers(self) -> dict[str, int]:
-        """What was counted and is not in the ledger yet."""
-        with self._lock:
-            return dict(sorted(self._strangers.items()))
+    def close(self) -> None:
+        """Leave nothing behind in this process alone."""
+        self.strangers.leave()
+        self.sync()
 
     def sync(self) -> None:
         """Make the anchor as durable as the store, if it was moved here since: who only looked pays nothing."""
@@ -149,15 +142,6 @@ class Journal:
             except LedgerError:
                 self._unsynced.set()
                 raise
-
-    def _claim_strangers(self) -> Counter[str]:
-        with self._lock:
-            counts, self._strangers = self._strangers, Counter()
-        return counts
-
-    def _give_back(self, counts: Counter[str]) -> None:
-        with self._lock:
-            self._strangers.update(counts)
 
 
 def _fenced(draft: Draft, rows: Rows, puts: Mapping[Key, Put]) -> Draft:

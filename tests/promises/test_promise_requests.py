@@ -203,6 +203,12 @@ def test_promise_bounded_intake(at: Stage, what: str) -> None:
     assert at.commits == commits
 
 
+def test_promise_bounded_intake_of_a_good_request_that_is_too_long(at: Stage) -> None:
+    signed = at.bench.signed()
+    assert at.bench.gateway.submit(signed + b" " * 65_536).code == "request.too-large"
+    assert at.bench.gateway.submit(signed + b" " * (65_536 - len(signed))).code == "run.succeeded"
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

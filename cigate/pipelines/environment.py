@@ -11,6 +11,7 @@ from cigate.pipelines.pipeline import Parameters, RunSpec
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CREDENTIAL: Final = "CIGATE_CREDENTIAL"
+DECISION: Final = "CIGATE_DECISION_ID"
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Z0-9]")
 
 
@@ -30,7 +31,7 @@ def job_environment(spec: RunSpec, *, home: str, receipt: str) -> Mapping[str, s
         "LANG": "C.UTF-8",
         **parameter_variables(spec.parameters),
         "CIGATE_COMMIT": _text("commit", spec.commit_as_sent),
-        "CIGATE_DECISION_ID": _text("decision id", spec.decision_id),
+        DECISION: _text("decision id", spec.decision_id),
         **({"CIGATE_RECEIPT": receipt} if spec.receipt else {}),
     }
 

@@ -23,7 +23,7 @@ from attrs import evolve
 from cigate.decision import DecisionId
 from cigate.errors import ConfigError, PipelineUnavailable, PipelineUncertain, RequestError
 from cigate.lease import Lease
-from cigate.pipelines.environment import job_environment
+from cigate.pipelines.environment import DECISION, job_environment
 from cigate.pipelines.held import LONGEST_SECRET, NO_LINE, OUTPUT_KEPT, SLACK, Ending, HeldProcess, script
 from cigate.pipelines.limits import NOTE, Limits
 from cigate.pipelines.pipeline import Run, RunSpec, RunState
@@ -31,6 +31,7 @@ from cigate.pipelines.sandbox import HOME, RECEIPT, VISIBLE, Descriptors, Room, 
 from cigate.pipelines.scratch import Scratch
 from cigate.pipelines.seccomp import program
 from cigate.pipelines.source import GitSource
+from cigate.pipelines.survivors import end_survivors
 from cigate.secret import Secret
 from cigate.wire import settings
 
@@ -200,23 +201,25 @@ class LocalPipeline:
     def stop(self, decision_id: DecisionId) -> None:
         """Kill everything that the run started, and remove what it was shown. Idempotent.
 
+        Of a run that was started elsewhere, by a process that died, whatever is left is looked for and killed.
+
         Raises:
             PipelineUncertain: `pipeline.still-runs`, the kernel does not let go of it.
         """
         with self._changed:
             job = self._jobs.get(decision_id)
-            if job is None:
-                return
-            job.unwanted = True
-            if job.held is not None:
-                job.held.kill("stopped")
-            over = self._changed.wait_for(lambda: self._ended(decision_id), timeout=_TO_STOP)
-            if not over or not job.gone:
-                raise PipelineUncertain(
-                    "pipeline.still-runs",
-                    f"the run of {decision_id} could not be killed",
-                    fix="look at the host",
-                )
+            if job is not None:
+                job.unwanted = True
+                if job.held is not None:
+                    job.held.kill("stopped")
+                over = self._changed.wait_for(lambda: self._ended(decision_id), timeout=_TO_STOP)
+                gone = over and job.gone
+        if job is None:
+            gone = end_survivors(decision_id)
+        if not gone:
+            raise PipelineUncertain(
+                "pipeline.still-runs", f"the run of {decision_id} could not be killed", fix="look at the host"
+            )
 
     def _start(self, job: _Job, spec: RunSpec) -> None:
         if spec.isolation not in ISOLATIONS or (spec.isolation, self._isolation) == ("sandbox", "none"):
@@ -291,7 +294,8 @@ class LocalPipeline:
                 told_by = descriptors.holding("options", told)
                 held = HeldProcess.spawn(
                     (str(self._bwrap()), "--args", str(told_by), "--", _SHELL, "-c", text, "sh", *command),
-                    environment={},
+                    # whatever may be left of it is found by this; the job is given its own
+                    environment={name: value for name, value in room.environment.items() if name == DECISION},
                     folder="/",
                     user=self._user,
                     inherited=(*descriptors.all, info_end),

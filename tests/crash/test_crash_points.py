@@ -153,10 +153,9 @@ def _cut_and_check(scenario: Scenario, point: Point) -> tuple[Folder, list[str]]
     before = folder.entries()
     killed = subprocess.run(cut(folder.command(*words), *point), capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, f"{point} was not reached: {killed}"
-    until(lambda: not folder.jobs(), f"no job outlives a gateway that was killed at {point}")
-
     reconciled = folder.cigate("reconcile")
     assert (reconciled.code, reconciled.json) == (0, {"outstanding": []}), (point, reconciled)
+    until(lambda: not folder.jobs(), f"no job is left of a gateway that was killed at {point}")
     assert folder.cigate("health").json["outstanding"] == [], point
     after = folder.entries()
     assert [entry.leaf().hash for entry in after[: len(before)]] == [e.leaf().hash for e in before], point

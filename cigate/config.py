@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,7 +22,7 @@ from attrs import evolve, field, frozen
 from cigate.action import Action
 from cigate.controls import PERIODS, Budget
 from cigate.credentials import CredentialBroker, Tag
-from cigate.errors import CigateError, ConfigError
+from cigate.errors import CigateError, ConfigError, PolicyError
 from cigate.facts import FactType, Schema
 from cigate.inventory import Inventory, StaticInventory
 from cigate.money import MOST_MINOR_UNITS, Money
@@ -29,6 +30,7 @@ from cigate.pipelines import Pipeline
 from cigate.policy import PolicyEngine
 from cigate.risk import RiskScorer, WeightedScorer
 from cigate.signing import Keyring
+from cigate.stores import check_uri
 from cigate.wire import canonical, settings, yamldoc
 
 T = TypeVar("T")
@@ -49,6 +51,7 @@ SECTIONS: Final = (
     "posture_max_age",
     "allow_unisolated_jobs",
 )
+_SCALARS: Final = ("audience", "store", "posture_max_age", "allow_unisolated_jobs")
 _FACT_TYPES: Final = {"string": FactType.STRING, "integer": FactType.INT, "boolean": FactType.BOOL}
 POSTURE_MAX_AGE: Final = timedelta(hours=24)
 
@@ -108,11 +111,17 @@ class Configuration:
     @property
     def store(self) -> str:
         """The store's URI, `sqlite:state.db` unless the file says otherwise."""
-        return self._text("store", "sqlite:state.db")
+        with self._at("store"):
+            return check_uri(settings.text(self.sections.get("store", "sqlite:state.db"), ""))
 
     @property
     def audience(self) -> str:
-        return self._text("audience", None)
+        if "audience" not in self.sections:
+            raise self._error(
+                "config.missing", "there is no audience", "audience", "", "audience: ci.example.org"
+            )
+        with self._at("audience"):
+            return settings.text(self.sections["audience"], "")
 
     def ledger_key(self) -> Path:
         """The file of the ledger's private key; `ledger: {key: {secret: {file: PATH}}}`, by default `ledger.key`."""
@@ -158,7 +167,8 @@ class Configuration:
         """Make the keys that brokers keep in this folder and that are not there yet. The files that were made."""
         made = []
         for name, section in self._mapping("brokers").items():
-            create = getattr(self._backend("cigate.brokers", section), "create_key", None)
+            with self._at("brokers", f"/{_escaped(name)}"):
+                create = getattr(self._backend("cigate.brokers", section), "create_key", None)
             path = self.folder / f"broker-{name}.key"
             if create is not None and "key" not in section and not path.exists():
                 create(path)
@@ -219,12 +229,32 @@ class Configuration:
         if place.pointer == "":
             return PolicyEngine.from_yaml(place.raw.decode(), schema=schema, name=place.document.name)
         inline = canonical.encode(self.sections["policy"]).decode()
-        return PolicyEngine.from_yaml(inline, schema=schema, name=f"{place.document.name}#policy")
+        try:
+            return PolicyEngine.from_yaml(inline, schema=schema, name=place.document.name)
+        except PolicyError as error:
+            raise self._placed(error, place, schema) from error
+
+    def _placed(self, error: PolicyError, place: _Place, schema: Schema) -> PolicyError:
+        """The same error of an inline policy, at the place where its author wrote it."""
+        try:
+            PolicyEngine.from_yaml(_where_it_stands(place), schema=schema, name=place.document.name)
+        except PolicyError as placed:
+            if placed.code == error.code:
+                return placed
+        where = place.document.place(place.pointer)
+        return PolicyError(error.code, error.message, where=where, fix=error.fix)
 
     def _action(self, name: str, section: Any) -> Action:
         action = Action.from_config(name, section)
         if action.source is None:
             return action
+        if "://" in action.source.git:
+            raise ConfigError(
+                "action.source",
+                "a source is a repository on this machine",
+                where="/source/git",
+                fix="give the path of a clone that you keep up to date",
+            )
         return evolve(action, source=evolve(action.source, git=str(self.folder / action.source.git)))
 
     def _check_references(self, actions: Mapping[str, Action]) -> None:
@@ -262,10 +292,6 @@ class Configuration:
             return POSTURE_MAX_AGE
         with self._at("posture_max_age"):
             return settings.duration(self.sections["posture_max_age"], "")
-
-    def _text(self, section: str, default: str | None) -> str:
-        with self._at(section):
-            return settings.text(self.sections.get(section, default), "")
 
     def _mapping(self, section: str) -> Mapping[str, Any]:
         found = self.sections.get(section)
@@ -373,8 +399,17 @@ def read_configuration(path: Path | str) -> Configuration:
     places: dict[str, _Place] = {}
     for name, section in value.items():
         if isinstance(section, Mapping) and set(section) == {"file"} and isinstance(section["file"], str):
-            document, text = _document(path.parent / section["file"], section["file"])
+            document, text = _document(
+                path.parent / section["file"], section["file"], named_at=main.place(f"/{name}/file")
+            )
             sections[name], places[name] = document.value, _Place(document, text, "")
+        elif isinstance(section, str) and name not in _SCALARS:
+            raise ConfigError(
+                "config.type",
+                f"{name} must be a map",
+                where=main.place(f"/{name}"),
+                fix=f"{name}: {{file: PATH}} reads it from a file",
+            )
         else:
             sections[name], places[name] = section, _Place(main, raw, f"/{name}")
     return Configuration(path.resolve(), sections, places)
@@ -382,14 +417,29 @@ def read_configuration(path: Path | str) -> Configuration:
 
 def _budget(name: str, section: Any) -> Budget:
     found = settings.section(section, "", known=("limit", "currency", "period"))
+    for key in ("limit", "currency"):
+        if key not in found:
+            raise ConfigError("config.missing-key", f"the key {key} is missing")
     period = found.get("period", "month")
     if period not in PERIODS:
         raise settings.unknown_name("period", str(period), PERIODS, "/period")
     limit = settings.whole(found.get("limit"), "/limit", least=0, most=MOST_MINOR_UNITS)
-    return Budget(name, Money(limit, settings.text(found.get("currency"), "/currency")), period)
+    try:
+        return Budget(name, Money(limit, settings.text(found["currency"], "/currency")), period)
+    except ConfigError as error:
+        raise ConfigError(error.code, error.message, where="/currency", fix=error.fix) from error
 
 
-def _document(path: Path, name: str) -> tuple[yamldoc.Document, bytes]:
+def _where_it_stands(place: _Place) -> str:
+    """The text of an inline section alone, on the lines and columns that it has in its file."""
+    line, column = place.document.position(place.pointer)
+    lines = place.raw.decode().splitlines(keepends=True)
+    first = " " * (column - 1) + lines[line - 1][column - 1 :]
+    rest = takewhile(lambda each: each[0] in " #\r\n", lines[line:])
+    return "\n" * (line - 1) + first + "".join(rest)
+
+
+def _document(path: Path, name: str, *, named_at: str = "") -> tuple[yamldoc.Document, bytes]:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
@@ -397,9 +447,9 @@ def _document(path: Path, name: str) -> tuple[yamldoc.Document, bytes]:
     except OSError as error:
         raise ConfigError(
             "config.unreadable",
-            f"it can't be read: {error.strerror}",
-            where=str(path),
-            fix="go to the gateway's folder or give --config FILE; cigate init DIR makes a folder",
+            f"{path} can't be read: {error.strerror}",
+            where=named_at,
+            fix="" if named_at else "go to the gateway's folder, or give --config FILE",
         ) from error
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(

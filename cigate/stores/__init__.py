@@ -6,7 +6,7 @@ and it is acknowledged only when it is durable. Engines are modules named for th
 finds one by the URI of the configuration, and loads no other.
 """
 
-from cigate.stores.opening import Engine, OpenStore, create_store, open_store
+from cigate.stores.opening import Engine, OpenStore, check_uri, create_store, open_store
 from cigate.stores.store import CREATED, Change, Key, LockMode, Put, Rows, Store
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Put",
     "Rows",
     "Store",
+    "check_uri",
     "create_store",
     "open_store",
 ]

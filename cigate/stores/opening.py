@@ -11,6 +11,7 @@ from cigate.errors import ConfigError
 from cigate.stores.store import Store
 
 _GROUP = "cigate.stores"
+_BUILT_IN = ("sqlite", "memory")
 
 
 class OpenStore(Store, Protocol):
@@ -69,13 +70,28 @@ def create_store(uri: str, *, folder: Path) -> OpenStore:
     return engine.create_from_uri(rest, folder=folder)
 
 
-def _engine(uri: str) -> tuple[Engine, str]:
+def check_uri(uri: str) -> str:
+    """The URI, if there is an engine of its scheme. Nothing is opened.
+
+    Raises:
+        ConfigError: `store.scheme`, `store.uri`.
+    """
     scheme, colon, rest = uri.partition(":")
     if not colon:
         raise ConfigError("store.uri", f"{uri!r} is not a URI such as sqlite:state.db")
+    if scheme == "sqlite" and (not rest or rest.startswith("//")):
+        raise ConfigError("store.uri", f"{uri!r} names no file", fix="write sqlite:state.db")
+    if scheme not in _BUILT_IN and not entry_points(group=_GROUP, name=scheme):
+        known = {*_BUILT_IN, *entry_points(group=_GROUP).names}
+        raise ConfigError(
+            "store.scheme", f"no store is called {scheme!r}", fix=f"known are: {', '.join(sorted(known))}"
+        )
+    return uri
+
+
+def _engine(uri: str) -> tuple[Engine, str]:
+    scheme, _, rest = check_uri(uri).partition(":")
     if scheme == "sqlite":
-        if not rest or rest.startswith("//"):
-            raise ConfigError("store.uri", f"{uri!r} names no file", fix="write sqlite:state.db")
         from cigate.stores.sqlite import SQLiteStore
 
         return SQLiteStore, rest
@@ -83,9 +99,5 @@ def _engine(uri: str) -> tuple[Engine, str]:
         from cigate.stores.memory import MemoryStore
 
         return MemoryStore, rest
-    others = {found.name: found for found in entry_points(group=_GROUP)}
-    if scheme not in others:
-        known = ", ".join(sorted({"sqlite", "memory", *others}))
-        raise ConfigError("store.scheme", f"no store is called {scheme!r}", fix=f"known are: {known}")
-    loaded: Engine = others[scheme].load()
+    loaded: Engine = next(iter(entry_points(group=_GROUP, name=scheme))).load()
     return loaded, rest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from cigate.errors import ConfigError
 from cigate.wire.names import did_you_mean
@@ -112,5 +112,21 @@ def duration(value: object, where: str) -> timedelta:
     return found
 
 
+_NAMES: Final[Mapping[type, str]] = {
+    type(None): "nothing",
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a fraction",
+    Mapping: "a map",
+    list: "a list",
+}
+"""What the values of a document are called to those who write one; the values themselves may be secret."""
+
+
 def _wrong(wanted: str, found: object, where: str) -> ConfigError:
-    return ConfigError("config.type", f"expected {wanted}, found {type(found).__name__}", where=where)
+    name = next((words for kind, words in _NAMES.items() if isinstance(found, kind)), type(found).__name__)
+    if found == "":
+        name = "an empty one"
+    fix = "yes, no, on and off are texts" if wanted == "true or false" and isinstance(found, str) else ""
+    return ConfigError("config.type", f"expected {wanted}, found {name}", where=where, fix=fix)

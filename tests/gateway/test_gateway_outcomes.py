@@ -228,3 +228,24 @@ def test_a_clock_that_is_behind_refuses_and_right_again_it_goes_on(at: Stage) ->
     assert (outcome.code, outcome.exit_code) == ("gateway.clock.behind", 3)
     at.bench.clock.advance(timedelta(minutes=5))
     assert _submitted(at).code == "run.succeeded"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_run_whose_follower_dies_is_left_to_reconcile(tmp_path: Path) -> None:
+    def work(job: Job) -> None:
+        assert job.cancelled.wait(20)
+
+    at = stage(tmp_path, work=work)
+    at.faults.plan("pipeline.observe", raises=lambda: SystemExit(1), first=2)
+    outcome = at.bench.gateway.start(at.bench.signed())
+    for thread in threading.enumerate():
+        if thread.name == f"cigate-{outcome.decision_id}":
+            thread.join(20)
+    at.faults.lift()
+    assert at.bench.gateway.health()["running"] == [outcome.decision_id]
+    assert at.bench.gateway.reconcile() == []
+    assert (at.bench.gateway.health()["running"], at.vendor.leases) == ([], {})
+    status = at.bench.gateway.status(str(outcome.decision_id))
+    assert isinstance(status, RunStatus)
+    assert status.record["outcome"]["code"] == "run.stopped"
+    at.bench.gateway.close()

@@ -18,9 +18,8 @@ from attrs import frozen
 
 from cigate.signing import KeyId, Signer
 from tests.crash.tracing import STARTS, SYNCS, Call, calls, need_strace, traced
-from tests.processes.gateway_folder import AUDIENCE, Driver, Folder, request
+from tests.processes.gateway_folder import AUDIENCE, SERVE, Driver, Folder, request
 
-SERVE = Path(__file__).with_name("driver_serve.py")
 NAMES = (*SYNCS, *STARTS, "read", "write", "pwrite64", "sendto", "openat")
 
 

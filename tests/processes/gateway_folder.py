@@ -28,6 +28,7 @@ from cigate.stores import Key
 from cigate.stores.sqlite import SQLiteStore
 
 ROOT = Path(__file__).parents[2]
+SERVE = Path(__file__).with_name("driver_serve.py")
 AUDIENCE = "processes.cigate.example"
 COST = 100
 LIMIT = 1000

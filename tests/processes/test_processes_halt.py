@@ -6,15 +6,15 @@ import threading
 import time
 from contextlib import ExitStack
 from datetime import timedelta
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cigate.gateway import Gateway
 from cigate.pipelines import Run, RunSpec
 from cigate.pipelines.local import LocalPipeline
+from cigate.stores import LockMode
+from cigate.stores.sqlite import SQLiteStore
 from tests.processes.gateway_folder import Folder, decisions, until
 
 LOAD = Path(__file__).with_name("driver_load.py")
@@ -104,7 +104,12 @@ def test_a_halt_names_a_start_that_is_stuck_in_its_pipeline(folder: Folder, stuc
 def test_the_command_line_halts_with_3_and_names_it_too(
     folder: Folder, stuck: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Gateway, "halt", partialmethod(Gateway.halt, drain=AN_INSTANT))
+    lock = SQLiteStore.lock
+
+    def impatient(store: SQLiteStore, name: str, mode: LockMode, *, timeout: timedelta) -> Any:
+        return lock(store, name, mode, timeout=min(timeout, AN_INSTANT))
+
+    monkeypatch.setattr(SQLiteStore, "lock", impatient)
     halted = folder.cigate("halt", "one is stuck")
     assert halted.code == 3
     assert stuck in halted.err

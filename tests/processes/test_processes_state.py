@@ -17,7 +17,7 @@ import pytest
 
 from cigate.ledger import Anchor
 from cigate.ledger.anchor import Mark
-from tests.processes.gateway_folder import COST, Answer, Folder, decisions, until
+from tests.processes.gateway_folder import COST, SERVE, Answer, Folder, decisions, until
 
 HERE = Path(__file__).parent
 SUBMIT, LOAD = HERE / "driver_submit.py", HERE / "driver_load.py"
@@ -42,8 +42,8 @@ def _without(family: str) -> Callable[[Path], None]:
     return damage
 
 
-def _anchor(content: bytes) -> Callable[[Path], None]:
-    return lambda path: Path(f"{path}.anchor").write_bytes(content) and None  # type: ignore[func-returns-value]
+def _anchor(content: bytes) -> Callable[[Path], int]:
+    return lambda path: Path(f"{path}.anchor").write_bytes(content)
 
 
 DAMAGE: Mapping[str, tuple[Callable[[Path], Any], str]] = {
@@ -183,10 +183,8 @@ def test_a_copy_of_the_database_without_its_log_is_refused(folder: Folder, tmp_p
 
 
 def test_a_log_that_was_cleaned_away_after_a_crash_is_missed(folder: Folder) -> None:
-    with folder.driver(SUBMIT, "submit", "1", folder.signed_file("free")) as running:
-        assert running.hear() == "ready"
-        running.say("go")
-        until(lambda: decisions(folder.entries(), "intent"), "its intent is acknowledged")
+    with folder.driver(SERVE) as running:
+        assert "run.succeeded" in running.ask(f"submit {folder.signed_file('free')}")
         running.process.send_signal(signal.SIGKILL)
     (folder.path / "state.db-wal").unlink()
     (folder.path / "state.db-shm").unlink()

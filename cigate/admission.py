@@ -46,6 +46,7 @@ from cigate.policy import settle
 from cigate.stores import Key, Put, Rows
 from cigate.ticket import Clause, Ticket
 from cigate.wire import canonical
+from cigate.wire.times import timestamp
 
 RISK_BAND: Final = 25
 """Points of risk; an approval holds within the band that it was given in."""
@@ -156,7 +157,9 @@ def admit(
             "state": "intent" if settled.allowed else "decided",
             "effect": settled.effect.value,
             "code": settled.code,
+            "at": timestamp(asked.now),
             "action": request.action,
+            "commit": request.commit,
             "agent": request.agent_id,
             "user": request.user_id,
             "ticket": ticket.id if ticket is not None else redeemed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
@@ -216,6 +216,11 @@ class Configuration:
             return made
 
         return self._each("brokers", build)
+
+    def names(self, section: str) -> Collection[str]:
+        """The names that a section defines, whether or not what they stand for loads."""
+        found = self._pipeline_sections() if section == "pipelines" else self._mapping(section)
+        return found.keys()
 
     def _pipeline_sections(self) -> Mapping[str, Any]:
         return self._mapping("pipelines") or {"local": {"backend": "local"}}

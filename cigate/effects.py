@@ -58,9 +58,9 @@ from cigate.ledger import Draft
 from cigate.money import Money
 from cigate.pipelines import Pipeline, Run, RunSpec, RunState, mismatch
 from cigate.request import AgentId
-from cigate.stores import Key, LockMode, Put, Rows
+from cigate.stores import Key, LockMode, Put, Rows, Store
 from cigate.wire import canonical
-from cigate.wire.times import parse_timestamp, timestamp
+from cigate.wire.times import parse_timestamp, seconds, timestamp
 
 log = logging.getLogger("cigate")
 
@@ -73,6 +73,27 @@ OUTPUT_KEPT: Final = timedelta(days=30)
 _RETRIES: Final = (0.05, 0.2, 1.0)
 """Seconds to wait before an outcome is offered again that the store did not take, or a run stopped that goes on."""
 _NOTE_KEPT: Final = 2000
+
+
+@frozen
+class Halt:
+    """What a halt came to: whether everything that could start is drained, and else which decisions are starting."""
+
+    drained: bool
+    starters: tuple[DecisionId, ...] = ()
+
+
+def wait_for_starters(store: Store, timeout: timedelta) -> Halt:
+    """After a halt is durable: wait until no effect that had begun before it is still under way.
+
+    It needs the store and nothing else, for a halt must not depend on a policy that loads.
+    """
+    try:
+        with store.lock(GATE, LockMode.EXCLUSIVE, timeout=timeout):
+            return Halt(drained=True)
+    except StoreUnavailable:
+        intents = (Intent.from_json(row) for row in scan_rows(store, "intent"))
+        return Halt(drained=False, starters=tuple(intent.decision_id for intent in intents))
 
 
 @frozen
@@ -394,7 +415,7 @@ class Effects:
             if conclusion.code != "run.succeeded":
                 puts.update(record_history(rows, AgentId(intent.agent), "failures", now))
             before = read_row(rows[decision_row]) if decision_row in rows else {}
-            record = {**before, "state": "concluded", "outcome": draft.public}
+            record = {**before, "state": "concluded", "outcome": {**draft.public, **_seen(conclusion)}}
             puts[decision_row] = Put(canonical.encode(record))
             puts.update(
                 {key: Put(canonical.encode(row), expires=parse_timestamp(row["dies"])) for key, row in leases}
@@ -521,6 +542,17 @@ def _outcome_draft(
             "output": "sha256:" + hashlib.sha256(run.output).hexdigest(),
         }
     return Draft("outcome", public, private)
+
+
+def _seen(conclusion: Conclusion) -> dict[str, Any]:
+    """What operators read of an ending besides its entry's public part: why, which run, how long it took."""
+    seen: dict[str, Any] = {"note": conclusion.note} if conclusion.note else {}
+    run = conclusion.run
+    if run is not None:
+        seen |= {"run": run.id, "commit": run.commit}
+        if run.ended is not None:
+            seen["duration"] = seconds(run.ended - run.started)
+    return seen
 
 
 def _code_of(run: Run) -> str:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cigate.action import Action
@@ -52,7 +52,7 @@ from cigate.controls import (
 from cigate.credentials import CredentialBroker, Tag
 from cigate.decision import Decision, DecisionId, Effect, TicketId, denied
 from cigate.deliberation import Decided, Deliberation
-from cigate.effects import GATE, Conclusion, Effects
+from cigate.effects import Conclusion, Effects, Halt, wait_for_starters
 from cigate.errors import (
     AttestationError,
     BackendError,
@@ -73,7 +73,7 @@ from cigate.request import DeviceId, Request
 from cigate.risk import RiskScorer, WeightedScorer
 from cigate.signing import KeyRecord, Keyring
 from cigate.state import State
-from cigate.stores import Key, LockMode, Rows, Store, open_store
+from cigate.stores import Key, Rows, Store, open_store
 from cigate.ticket import Ticket
 
 log = logging.getLogger("cigate")
@@ -101,14 +101,6 @@ _SPOKEN: Final = frozenset(
 def utc_now() -> datetime:
     """The wall clock, aware."""
     return datetime.now(UTC)
-
-
-@frozen
-class Halt:
-    """What a halt came to: whether everything that could start is drained, and else which decisions are starting."""
-
-    drained: bool
-    starters: tuple[DecisionId, ...] = ()
 
 
 class Gateway:
@@ -316,13 +308,7 @@ class Gateway:
             ConfigError: `halt.reason`, the reason is empty; `halt.scope`.
         """
         self._state.halt(reason, scope)
-        try:
-            with self._store.lock(GATE, LockMode.EXCLUSIVE, timeout=drain):
-                return Halt(drained=True)
-        except StoreUnavailable:
-            return Halt(
-                drained=False, starters=tuple(intent.decision_id for intent in self._effects.intents())
-            )
+        return wait_for_starters(self._store, drain)
 
     def resume(self, reason: str, *, scope: str | None = None) -> None:
         """Lift the halt of `scope`, or every halt."""

@@ -6,16 +6,18 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from cigate.cli.examples import GATEWAY_YAML, POLICY_YAML
 from cigate.config import Configuration, read_configuration
 from cigate.errors import ConfigError, RequestError
-from cigate.gateway import Gateway
-from cigate.journal import read_row
+from cigate.gateway import Gateway, utc_now
+from cigate.journal import read_row, scan_rows
 from cigate.signing import Algorithm, KeyRecord, KeyUse, Signer, load_private_key, write_key_pair
-from cigate.stores import Key, create_store, open_store
+from cigate.stores import Key, Store, create_store, open_store
+from cigate.wire.settings import unknown_name
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -40,25 +42,32 @@ def init(arguments: argparse.Namespace) -> int:
 def make_folder(folder: Path) -> Path:
     """A folder with a commented gateway.yaml and policy.yaml, in which nothing is overwritten."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("gateway.yaml", "policy.yaml", "state.db", "ledger.key", "ledger.pub"):
+        _refuse_to_overwrite(folder / name)
     for name, text in (("gateway.yaml", GATEWAY_YAML), ("policy.yaml", POLICY_YAML)):
         write_once(folder / name, text.encode(), 0o600)
     return folder / "gateway.yaml"
 
 
 def make_state(config: Path) -> list[str]:
-    """Keys, store and ledger for a configuration that has none. The names of the files that were made."""
+    """Keys, store and ledger for a configuration that has none. The names of the files that were made.
+
+    What may fail comes before the store, so that a mistake in the configuration can be put right and init run again.
+    """
     configuration = read_configuration(config)
     configuration.load()
-    key = configuration.ledger_key()
+    configuration.pipelines()
+    key, public = configuration.ledger_key(), ledger_public_key(configuration)
     made: list[Path] = []
-    store = create_store(configuration.store, folder=configuration.folder)
-    store.close()
     if not key.exists():
-        public = write_key_pair(key, algorithm=Algorithm.ED25519)
-        made += [key]
-        public.unlink()
-    made.append(write_once(ledger_public_key(configuration), public_pem(key), 0o644))
+        _refuse_to_overwrite(public)
+        made.append(key)
+        write_key_pair(key, algorithm=Algorithm.ED25519).unlink()
+    if not public.exists() or public.read_bytes() != public_pem(key):
+        made.append(write_once(public, public_pem(key), 0o644))
     made += configuration.make_broker_keys()
+    configuration.brokers(live=lambda _: False, clock=utc_now)
+    create_store(configuration.store, folder=configuration.folder).close()
     Gateway.from_config(config).close()
     return [path.name for path in made] + [configuration.store.partition(":")[2]]
 
@@ -115,6 +124,39 @@ def public_pem(key: Path) -> bytes:
     return load_private_key(key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
+def check_known(configuration: Configuration, store: Store, scope: str) -> None:
+    """Whether there is what a stop names: a stop of something misspelled stops nothing.
+
+    A key, an action or a pipeline that nobody knows is refused; an agent, user or device may yet come, and is noted.
+
+    Raises:
+        ConfigError: `config.unknown-key`, `config.unknown-action`, `config.unknown-pipeline`, with the nearest name.
+    """
+    kind, _, name = scope.partition(":")
+    records = [KeyRecord.from_json(row) for row in scan_rows(store, "key")]
+    known: Mapping[str, Collection[str | None]] = {
+        "key": [record.id for record in records],
+        "agent": [*configuration.names("agents"), *(record.agent for record in records)],
+        "user": [*configuration.names("users"), *(record.user for record in records)],
+        "device": [*configuration.names("devices"), *(record.device for record in records)],
+        "action": configuration.names("actions"),
+        "pipeline": configuration.names("pipelines"),
+    }
+    if name in known.get(kind, [name]):
+        return
+    error = unknown_name(kind, name, {each for each in known[kind] if each}, "")
+    if kind in ("key", "action", "pipeline"):
+        raise error
+    say(f"note: no {kind} {name} is configured or enrolled here ({error.fix})")
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    if path.exists():
+        raise ConfigError(
+            "init.exists", f"{path} is there already", fix="init never overwrites: choose another folder"
+        )
+
+
 def write_once(path: Path, content: bytes, mode: int) -> Path:
     """Write a new file; one that is there is an error.
 
@@ -124,9 +166,8 @@ def write_once(path: Path, content: bytes, mode: int) -> Path:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise ConfigError(
-            "init.exists", f"{path} is there already", fix="init never overwrites: choose another folder"
-        ) from None
+        _refuse_to_overwrite(path)
+        raise
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     return path

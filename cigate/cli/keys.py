@@ -6,9 +6,10 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
-from cigate.cli.folder import gateway, read_input, say, show
+from cigate.cli.folder import check_known, configuration, gateway, read_input, say, show
 from cigate.errors import ConfigError
 from cigate.signing import KeyRecord, write_key_pair
+from cigate.stores import open_store
 from cigate.wire.times import parse_timestamp
 
 
@@ -37,8 +38,15 @@ def enrol(arguments: argparse.Namespace) -> int:
 
 
 def revoke(arguments: argparse.Namespace) -> int:
+    found = configuration(arguments)
+    scope = arguments.id if ":" in arguments.id else f"key:{arguments.id}"
+    store = open_store(found.store, folder=found.folder)
+    try:
+        check_known(found, store, scope)
+    finally:
+        store.close()
     with gateway(arguments) as opened:
-        opened.revoke(arguments.id, arguments.reason)
+        opened.revoke(scope, arguments.reason)
     say(f"revoked {arguments.id}")
     return 0
 

@@ -6,20 +6,31 @@ import argparse
 import threading
 from pathlib import Path
 
-from cigate.cli.folder import configuration, gateway, say, show
+from cigate.cli.folder import check_known, configuration, gateway, say, show
+from cigate.effects import wait_for_starters
 from cigate.errors import ConfigError
-from cigate.gateway import utc_now
+from cigate.gateway import DRAIN, SKEW, utc_now
+from cigate.state import State, anchor_of
 from cigate.state import adopt as adopt_state
-from cigate.state import anchor_of
 from cigate.stores import open_store
 
 _WATCH_SECONDS = 5
 
 
 def halt(arguments: argparse.Namespace) -> int:
-    with gateway(arguments) as opened:
-        scope = _scope(arguments)
-        done = opened.halt(arguments.reason, scope=scope)
+    """A halt reads where the state is, and neither policy nor actions: it works when those do not load."""
+    found, scope = configuration(arguments), _scope(arguments)
+    store = open_store(found.store, folder=found.folder)
+    state = State.open(
+        store, audience=found.audience, ledger_key=found.ledger_key(), clock=utc_now, skew=SKEW
+    )
+    try:
+        if scope is not None:
+            check_known(found, store, scope)
+        state.halt(arguments.reason, scope)
+        done = wait_for_starters(store, DRAIN)
+    finally:
+        state.close()
     if done.drained:
         say(f"halted: nothing more {f'of {scope} ' if scope else ''}starts")
         return 0
@@ -28,9 +39,15 @@ def halt(arguments: argparse.Namespace) -> int:
 
 
 def resume(arguments: argparse.Namespace) -> int:
+    scope = _scope(arguments)
     with gateway(arguments) as opened:
-        opened.resume(arguments.reason, scope=_scope(arguments))
-    say("resumed")
+        before = opened.health()["stops"]
+        opened.resume(arguments.reason, scope=scope)
+        after = opened.health()["stops"]
+    lifted = [stop["scope"] for stop in before if stop not in after]
+    say(f"resumed: {', '.join(lifted)}" if lifted else f"nothing was halted{f' at {scope}' if scope else ''}")
+    for stop in after:
+        say(f"still in force: {stop['kind']} of {stop['scope']}: {stop['reason']}")
     return 0
 
 
@@ -53,10 +70,14 @@ def health(arguments: argparse.Namespace) -> int:
 
 
 def backup(arguments: argparse.Namespace) -> int:
-    found = configuration(arguments)
+    found, copy = configuration(arguments), Path(arguments.file)
+    if copy.exists():
+        raise ConfigError(
+            "backup.exists", f"{copy} is there already", fix="a backup never overwrites: choose another name"
+        )
     store = open_store(found.store, folder=found.folder)
     try:
-        store.backup(Path(arguments.file))
+        store.backup(copy)
         anchor = anchor_of(store)
         if anchor is not None:
             anchor.sync()
@@ -81,9 +102,8 @@ def adopt(arguments: argparse.Namespace) -> int:
         )
     finally:
         store.close()
-    threading.Event().wait(
-        max(0.0, (began - utc_now()).total_seconds())
-    )  # so that what is signed next counts
+    # so that what is signed next counts
+    threading.Event().wait(max(0.0, (began - utc_now()).total_seconds()))
     with gateway(arguments) as opened:
         outstanding = opened.reconcile()
     show({"epoch": head.epoch, "origin": head.origin, "size": head.size, "outstanding": list(outstanding)})

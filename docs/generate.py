@@ -298,12 +298,24 @@ def _is_code(text: str, families: set[str]) -> bool:
 def _calls(tree: ast.Module) -> Iterator[tuple[ast.Call, Mapping[str, str]]]:
     """Every call, with the texts that names stand for in the function around it."""
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] or [tree]:
-        said: dict[str, str] = {}
+        said = _module_constants(tree)
         for node in sorted(ast.walk(function), key=lambda one: getattr(one, "lineno", 0)):
             if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name):
                 said[target.id] = _text(node.value, said) or said.get(target.id, "")
             if isinstance(node, ast.Call):
                 yield node, dict(said)
+
+
+def _module_constants(tree: ast.Module) -> dict[str, str]:
+    """The texts that a module names: `RACED: Final = "approval.raced"`."""
+    return {
+        node.target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    }
 
 
 def _maker(function: ast.FunctionDef) -> Mapping[str, tuple[str, str, int]]:

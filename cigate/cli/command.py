@@ -27,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"cigate: {place}{error.strerror or error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("cigate: interrupted", file=sys.stderr)
         return 1

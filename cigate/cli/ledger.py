@@ -53,14 +53,15 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def prove(arguments: argparse.Namespace) -> int:
-    show(_read(arguments).prove(arguments.index).to_json())
+    ledger = _read(arguments)
+    show(ledger.prove(_index(ledger, arguments.index)).to_json())
     return 0
 
 
 def show_entries(arguments: argparse.Namespace) -> int:
     ledger = _read(arguments)
     if arguments.index is not None:
-        show(ledger.entry(arguments.index).to_json())
+        show(ledger.entry(_index(ledger, arguments.index)).to_json())
     else:
         for entry in ledger.entries():
             print(f"{entry.index:6} {entry.time} {entry.kind:10} {_line(entry.public)}")
@@ -71,7 +72,7 @@ def check_receipt(arguments: argparse.Namespace) -> int:
     try:
         report = check(
             read_input(arguments.file),
-            public_key=Path(arguments.public_key).read_bytes(),
+            public_key=_key_bytes(Path(arguments.public_key)),
             now=datetime.now(UTC),
             expect=arguments.expect,
             audience=arguments.audience,
@@ -82,8 +83,6 @@ def check_receipt(arguments: argparse.Namespace) -> int:
     except LedgerError as error:
         show({"ok": False, "code": error.code, "message": error.message})
         return 1
-    except OSError as error:
-        raise RequestError("input.unreadable", f"{arguments.public_key}: {error.strerror}") from None
     show({"ok": True, **report.to_json()})
     return 0
 
@@ -121,7 +120,7 @@ def _decider(ledger: Ledger, other: PolicyEngine | None) -> Callable[[str, Facts
 def _read(arguments: argparse.Namespace) -> Ledger:
     found = configuration(arguments)
     store = open_store(found.store, folder=found.folder)
-    ledger = Ledger(store, ledger_public_key(found).read_bytes())
+    ledger = Ledger(store, _key_bytes(ledger_public_key(found)))
     anchor = anchor_of(store)
     if anchor is not None:
         anchor.check(ledger.head, ledger.root_at)
@@ -135,10 +134,26 @@ def _public_key(arguments: argparse.Namespace) -> bytes | None:
     if path is None:
         say("no public key is at hand: the export is held against the key that it names itself")
         return None
+    return _key_bytes(path)
+
+
+def _key_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise RequestError("input.unreadable", f"{path}: {error.strerror}") from None
+        raise RequestError(
+            "input.unreadable",
+            f"the ledger's public key {path} can't be read: {error.strerror}",
+            fix="init wrote it beside the private one; `openssl pkey -in ledger.key -pubout` gives it again",
+        ) from None
+
+
+def _index(ledger: Ledger, index: int) -> int:
+    if not 0 <= index < ledger.size:
+        raise RequestError(
+            "ledger.no-entry", f"there is no entry {index}", fix=f"they are numbered 0 to {ledger.size - 1}"
+        )
+    return index
 
 
 def _line(public: Mapping[str, Any]) -> str:

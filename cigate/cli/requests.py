@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cigate.cli.folder import gateway, read_input, say, show, signer
 from cigate.errors import RequestError
@@ -16,7 +17,7 @@ from cigate.wire import ijson
 
 
 def sign(arguments: argparse.Namespace) -> int:
-    request = _document(read_input(arguments.request))
+    request = _document(arguments.request)
     signed = signer(arguments, KeyUse.REQUEST).sign(request)
     sys.stdout.write(signed.decode() + "\n")
     return 0
@@ -61,11 +62,21 @@ def _answer(arguments: argparse.Namespace, verdict: str) -> int:
 
 def _ticket(name: str, status: Any) -> Ticket:
     if Path(name).is_file():
-        return Ticket.from_json(_document(read_input(name)))
+        return _kept(name)
     found: TicketStatus | RunStatus = status(name)
     if isinstance(found, RunStatus):
         raise RequestError("approval.unknown-ticket", f"{name} is a run, not a ticket")
     return found.ticket
+
+
+def _kept(name: str) -> Ticket:
+    try:
+        return Ticket.from_json(_document(name))
+    except RequestError as error:
+        if error.code.startswith("request."):
+            raise
+        fix = "keep what `cigate status TICKET` prints, as it is"
+        raise RequestError(error.code, error.message, where=f"{name}{error.where}", fix=fix) from error
 
 
 def _agree(ticket: Ticket, verdict: str, arguments: argparse.Namespace) -> None:
@@ -74,7 +85,11 @@ def _agree(ticket: Ticket, verdict: str, arguments: argparse.Namespace) -> None:
     say(f"digest: {ticket.digest}")
     if arguments.digest is not None:
         if arguments.digest != ticket.digest:
-            raise RequestError("approval.mismatch", "this is not the digest of what is shown above")
+            raise RequestError(
+                "approval.mismatch",
+                f"{arguments.digest} is not the digest of what is shown above",
+                fix="read it again: it is not what you have read before",
+            )
         return
     if arguments.yes:
         return
@@ -90,15 +105,14 @@ def _agree(ticket: Ticket, verdict: str, arguments: argparse.Namespace) -> None:
         raise RequestError("approval.unread", "nothing was signed")
 
 
-def _document(raw: bytes) -> dict[str, Any]:
+def _document(name: str) -> dict[str, Any]:
     try:
-        found = ijson.parse(raw)
+        found = ijson.parse(read_input(name))
     except ijson.JSONError as error:
-        raise RequestError(
-            error.code.replace("json.", "request.", 1), error.message, where=error.where, fix=error.fix
-        ) from error
+        code, where = error.code.replace("json.", "request.", 1), f"{name}:{error.where}"
+        raise RequestError(code, error.message, where=where, fix=error.fix) from error
     if not isinstance(found, dict):
-        raise RequestError("request.type", "expected a JSON object")
+        raise RequestError("request.type", "expected a JSON object", where=name)
     return found
 
 
@@ -112,5 +126,27 @@ def _print(outcome: Outcome) -> int:
     elif outcome.exit_code != 0 and name is not None:
         say(f"{outcome.code}; operators read why with `cigate status {name}`")
     elif outcome.exit_code != 0:
-        say(outcome.code)
+        say(_unrecorded(outcome))
     return outcome.exit_code
+
+
+_WHY: Final[Mapping[str, str]] = {
+    "attestation.refused": "no key that is enrolled here and valid signed exactly this; the ledger only counts such",
+    "attestation.replayed": "this was submitted before: sign it again",
+    "attestation.time": "it was not signed just now, or the clocks differ: sign it again",
+    "attestation.lifetime": "it is signed for longer than a signature may live: sign it again",
+    "attestation.audience": "it was signed for another gateway: the audience in gateway.yaml is the one to name",
+    "attestation.owner": "the key belongs to another agent or user than the request names",
+    "attestation.mismatch": "a field outside of the signature differs from the signed one",
+    "attestation.payload": "what was signed is not a request with aud, iat, exp and jti",
+}
+"""What the code of a refusal without an entry says to whoever submitted; nothing about keys that they do not hold."""
+
+
+def _unrecorded(outcome: Outcome) -> str:
+    """A refusal without an entry, in words. What is wrong with the bytes themselves is said as it was found."""
+    if outcome.code in _WHY:
+        return f"{outcome.code}: {_WHY[outcome.code]}"
+    if outcome.code.startswith(("attestation.", "gateway.")):
+        return outcome.code  # of the gateway's own failures the log has spoken
+    return outcome.decision.reasons[0].message

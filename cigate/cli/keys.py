@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -40,12 +41,8 @@ def enrol(arguments: argparse.Namespace) -> int:
 def revoke(arguments: argparse.Namespace) -> int:
     found = configuration(arguments)
     scope = arguments.id if ":" in arguments.id else f"key:{arguments.id}"
-    store = open_store(found.store, folder=found.folder)
-    try:
+    with gateway(arguments) as opened, closing(open_store(found.store, folder=found.folder)) as store:
         check_known(found, store, scope)
-    finally:
-        store.close()
-    with gateway(arguments) as opened:
         opened.revoke(scope, arguments.reason)
     say(f"revoked {arguments.id}")
     return 0

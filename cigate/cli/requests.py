@@ -112,7 +112,7 @@ def _document(name: str) -> dict[str, Any]:
         code, where = error.code.replace("json.", "request.", 1), f"{name}:{error.where}"
         raise RequestError(code, error.message, where=where, fix=error.fix) from error
     if not isinstance(found, dict):
-        raise RequestError("request.type", "expected a JSON object", where=name)
+        raise RequestError("request.wrong-type", "expected a JSON object", where=name)
     return found
 
 

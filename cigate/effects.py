@@ -41,6 +41,7 @@ from cigate.controls import (
     record_history,
     release_budget,
 )
+from cigate.cost import actual
 from cigate.credentials import CredentialBroker, Grant, Lease, LeaseId, Profile, Profiled, Tag
 from cigate.decision import DecisionId
 from cigate.errors import (
@@ -401,7 +402,7 @@ class Effects:
         """Record how it ended, with the leases that are left, in one commit. A started run keeps its reservation."""
         now = self._clock()
         started = run is not None or result == "unknown"
-        conclusion = Conclusion(code, run, intent.reserved if started else None, note)
+        conclusion = Conclusion(code, run, _charged(intent, run) if started else None, note)
         draft = _outcome_draft(intent, conclusion, result, [row for _, row in leases])
         decision_row = Key("decision", intent.decision_id)
 
@@ -410,8 +411,12 @@ class Effects:
                 return Step(None)  # concluded before: by an earlier try whose answer was lost
             puts: dict[Key, Put] = {intent.row: Put(None)}
             if intent.reserved is not None:
-                settle = commit_budget if started else release_budget
-                puts.update(settle(rows, intent.decision_id))
+                settled = (
+                    commit_budget(rows, intent.decision_id, conclusion.cost)
+                    if started
+                    else release_budget(rows, intent.decision_id)
+                )
+                puts.update(settled)
             if conclusion.code != "run.succeeded":
                 puts.update(record_history(rows, AgentId(intent.agent), "failures", now))
             before = read_row(rows[decision_row]) if decision_row in rows else {}
@@ -499,6 +504,16 @@ class Effects:
             why = concluded.note
         left = [{"kind": "lease", **row} for _, row in leases]
         return [{"kind": "run", "decision_id": intent.decision_id, "why": why}, *left]
+
+
+def _charged(intent: Intent, run: Run | None) -> Money | None:
+    """What a started run is charged: its reservation, or what it really cost where it outlived its timeout."""
+    if intent.reserved is None or run is None or run.ended is None:
+        return intent.reserved
+    cost = actual(
+        intent.price, run.ended - run.started - GRACE
+    )  # being stopped takes a moment, which is ours
+    return Money(max(cost, intent.reserved.minor), intent.reserved.currency)
 
 
 def _stop_for(fence: Fence, intent: Intent) -> Stop | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
+from cigate.action import Price
 from cigate.decision import DecisionId
 from cigate.money import Money
 from cigate.stores import Key
@@ -34,6 +35,7 @@ class Intent:
     profile: str
     audience: str
     ttl: timedelta
+    price: Price | None
     reserved: Money | None
     budget: str
     policy_digest: str
@@ -58,6 +60,7 @@ class Intent:
             "profile": self.profile,
             "audience": self.audience,
             "ttl": self.ttl // timedelta(seconds=1),
+            "price": self.price.to_json() if self.price else None,
             "reserved": {"amount": self.reserved.minor, "currency": self.reserved.currency}
             if self.reserved
             else None,
@@ -69,11 +72,12 @@ class Intent:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Intent:
-        reserved = row["reserved"]
+        reserved, price = row["reserved"], row["price"]
         return cls(
             **{
                 **row,
                 "ttl": timedelta(seconds=row["ttl"]),
+                "price": Price(**price) if price else None,
                 "reserved": Money(reserved["amount"], reserved["currency"]) if reserved else None,
                 "begun": parse_timestamp(row["begun"]),
             }

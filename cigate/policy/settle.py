@@ -35,7 +35,8 @@ def settle(decision: Decision, taken: Taken) -> Decision:
         return evolve(
             decision, takes=(), explain=partial(_told, decision, "All that it names was taken: allowed.")
         )
-    effect, code, words = _REFUSED[type(taken.refused)]
+    effect, usual, words = _REFUSED[type(taken.refused)]
+    code = taken.code or usual
     message = taken.message or words
     rule = "" if isinstance(taken.refused, Reservation) else taken.refused.rule
     retry = taken.retry_after if effect is Effect.THROTTLE else None

@@ -173,7 +173,7 @@ def bench(
             "inventory": StaticInventory.from_config(_AGENTS, _USERS, _DEVICES),
             "store": wrap(store if store is not None else SQLiteStore(path)),
             "brokers": brokers or {"local": own},
-            "pipelines": pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run))},
+            "pipelines": pipelines or {"local": FunctionPipeline(dict.fromkeys(catalogue, run), clock=clock)},
             "budgets": {"qa": Budget("qa", Money(budget, "EUR"), "month")},
         }
         given |= others

@@ -298,7 +298,7 @@ def test_a_run_leaves_nothing_on_the_disk_and_nothing_open(scratch: Path, tmp_pa
         pipeline.start(held)
         pipeline.stop(held.decision_id)
     assert sorted(scratch.glob("*/*")) == folders
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
     deadline = time.monotonic() + 5
     while threading.active_count() > threads and time.monotonic() < deadline:
         select.select([], [], [], 0.001)

@@ -15,7 +15,7 @@ from attrs import define
 from cigate.outcome import Outcome
 from cigate.pipelines.function import FunctionPipeline, Job
 from cigate.stores.memory import MemoryStore
-from cigate.testing import Bench, bench
+from cigate.testing import Bench, Clock, bench
 from cigate.testing.folder import ACTIONS
 from tests.simulators.faults import Faults, FaultyBroker, FaultyPipeline, FaultyStore
 from tests.simulators.lying_broker import LyingBroker, Vendor
@@ -72,10 +72,12 @@ def stage(
         stores.append(FaultyStore(store, faults))
         return stores[-1]
 
-    broker = LyingBroker(vendor)
+    broker, clock = LyingBroker(vendor), Clock()
+    functions = FunctionPipeline(dict.fromkeys(ACTIONS, run), clock=clock)
     others = {
+        "clock": clock,
         "policy": NO_LIMITS,
-        "pipelines": {"local": FaultyPipeline(FunctionPipeline(dict.fromkeys(ACTIONS, run)), faults)},
+        "pipelines": {"local": FaultyPipeline(functions, faults)},
         "brokers": {"local": FaultyBroker(broker, faults)},
         "wrap": watched,
         "store": None if on_disk else MemoryStore(),

@@ -185,6 +185,17 @@ def test_promise_no_overspend(tmp_path: Path) -> None:
         gateway.close()
 
 
+def test_promise_no_overspend_unnoticed(tmp_path: Path) -> None:
+    """A run that outlived its timeout costs more than was reserved: it is charged, and nothing more is reserved."""
+    at = stage(tmp_path, work=lambda job: at.bench.clock.advance(timedelta(minutes=5)))
+    outcome = at.bench.gateway.submit(at.bench.signed())
+    assert outcome.cost is not None
+    assert outcome.cost.minor == 20 + 5 * 8 > COST
+    refused = at.bench.gateway.submit(at.bench.signed())
+    assert (refused.effect, refused.code) == ("deny", "budget.suspended")
+    at.bench.gateway.close()
+
+
 @pytest.mark.parametrize("first", [1, 2, 3], ids=EFFECTS)
 @pytest.mark.parametrize("scope", [None, "agent:agent-1234", "action:run-test-suite", "key:agent-laptop-1"])
 def test_promise_kill_switch(at: Stage, first: int, scope: str | None) -> None:

@@ -15,7 +15,7 @@ from attrs import frozen
 WRITES = ("write", "pwrite64", "sendto", "ftruncate", "mkdir", "rename", "link", "unlink", "unlinkat")
 SYNCS = ("fsync", "fdatasync", "sync_file_range", "msync", "sync", "syncfs")
 STARTS = ("clone", "clone3", "fork", "vfork", "execve", "connect")
-LOCKS = ("flock", "openat")
+LOCKS = ("flock", "fcntl")
 
 _CALL = re.compile(r"(?P<thread>\d+) +(?:\S+ )?(?P<name>[a-z0-9_]+)\((?P<rest>.*)")
 _INSTALL = "these tests trace what is synced and cut at each request to the kernel: apt-get install strace"

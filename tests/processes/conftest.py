@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,4 +17,8 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     """A gateway that has not run anything yet, and of whose jobs none may be left."""
     made = Folder.make(tmp_path / "gateway")
     yield made
-    until(lambda: not made.jobs(), "no job is left")
+    try:
+        until(lambda: not made.jobs(), "no job is left")
+    finally:
+        for left in made.jobs():
+            os.kill(left, signal.SIGKILL)

@@ -158,10 +158,6 @@ class Taken:
         }
 
 
-def _no_explanation() -> str:
-    return "no explanation was kept with this decision"
-
-
 def _tuple(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values)
 
@@ -195,7 +191,7 @@ class Decision:
     obligations: Obligations = Obligations()
     advice: Mapping[str, tuple[str, ...]] = field(factory=dict)
     retry_after: timedelta | None = None
-    _explain: Callable[[], str] = field(default=_no_explanation, eq=False, repr=False)
+    _explain: Callable[[], str] | None = field(default=None, eq=False, repr=False)
 
     @property
     def allowed(self) -> bool:
@@ -206,8 +202,14 @@ class Decision:
         raise TypeError("a Decision is neither true nor false: ask decision.allowed")
 
     def explain(self) -> str:
-        """Why, in words: each rule with the values it saw, and what is missing for a yes."""
-        return self._explain()
+        """Why, in words: each rule with the values it saw, and what is missing for a yes.
+
+        Of a decision that no rule made (or that was read back from somewhere) the reasons are all there is.
+        """
+        if self._explain is not None:
+            return self._explain()
+        reasons = (f"  because {reason.message}" for reason in self.reasons)
+        return "\n".join((f"{self.effect.value} ({self.code})", *reasons))
 
     def refused(self, code: str, message: str) -> Decision:
         """This decision turned into a deny by something after the policy, which comes first in the reasons."""
@@ -219,6 +221,7 @@ class Decision:
             wants=(),
             takes=(),
             retry_after=None,
+            explain=lambda: f"{self.explain()}\nBut {message} ({code}), so the answer is {Effect.DENY}.",
         )
 
     def to_json(self) -> dict[str, Any]:

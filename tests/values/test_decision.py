@@ -113,3 +113,18 @@ def test_what_was_taken_is_all_or_says_what_was_refused() -> None:
 
 def test_an_effect_prints_as_its_word() -> None:
     assert [str(effect) for effect in Effect] == ["deny", "require_approval", "throttle", "allow"]
+
+
+def test_a_decision_that_no_rule_made_is_explained_by_its_reasons():
+    assert denied("facts.type", "/agent: it is a text").explain() == (
+        "deny (facts.type)\n  because /agent: it is a text"
+    )
+
+
+def test_what_is_refused_after_the_policy_says_so_in_its_explanation():
+    allowed = Decision(Effect.ALLOW, "policy.allowed", policy_digest="sha256:00")
+    told = allowed.refused("obligation.isolation", "it is no sandbox").explain()
+    assert told.splitlines() == [
+        "allow (policy.allowed)",
+        "But it is no sandbox (obligation.isolation), so the answer is deny.",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cigate.cli.folder import read_input, show
+from cigate.cli.folder import read_input, say, show
 from cigate.config import read_configuration, schema_of
 from cigate.decision import Decision, Effect
 from cigate.errors import CigateError, RequestError
@@ -18,7 +18,7 @@ _EXIT = {Effect.ALLOW: 0, Effect.DENY: 10, Effect.REQUIRE_APPROVAL: 11, Effect.T
 
 
 def check(arguments: argparse.Namespace) -> int:
-    engine = PolicyEngine.from_path(arguments.file, schema=_schema(arguments))
+    engine = _from_file(arguments.file, arguments)
     show(
         {
             "name": engine.name,
@@ -51,7 +51,7 @@ def _decide(arguments: argparse.Namespace) -> Decision:
             error.code, error.message, where=f"{arguments.facts}:{error.where}", fix=error.fix
         ) from error
     if not isinstance(facts, dict):
-        raise RequestError("facts.type", "expected a JSON object of facts")
+        raise RequestError("facts.type", "expected a JSON object of facts", where=arguments.facts)
     if facts.get("kind") == "decision":
         facts = _decided_on(facts)
     return _engine(arguments).decide(facts)
@@ -68,15 +68,19 @@ def _decided_on(entry: dict[str, ijson.Json]) -> dict[str, ijson.Json]:
 
 def _engine(arguments: argparse.Namespace) -> PolicyEngine:
     if arguments.policy:
-        return PolicyEngine.from_path(arguments.policy, schema=_schema(arguments))
+        return _from_file(arguments.policy, arguments)
     return read_configuration(arguments.config).load().policy
 
 
-def _schema(arguments: argparse.Namespace) -> Schema:
-    """The actions' own schemas where there is a folder; else the default one, with dynamic parameters."""
-    if not Path(arguments.config).exists():
-        return Schema.default()
-    try:
-        return schema_of(read_configuration(arguments.config).actions())
-    except CigateError:
-        return Schema.default()
+def _from_file(path: str, arguments: argparse.Namespace) -> PolicyEngine:
+    """A policy, held against the actions' own schemas where there is a folder; else parameters are dynamic."""
+    schema, doubt = Schema.default(), ""
+    if Path(arguments.config).exists():
+        try:
+            schema = schema_of(read_configuration(arguments.config).actions())
+        except CigateError as error:
+            doubt = f"note: the actions do not load, so names and parameters are not checked: {error}"
+    engine = PolicyEngine.from_path(path, schema=schema)
+    if doubt:
+        say(doubt)
+    return engine

@@ -56,7 +56,7 @@ def _write(value: object, path: tuple[str | int, ...], parts: list[str]) -> None
         case Mapping():
             _enter(path)
             parts.append("{")
-            for at, name in enumerate(sorted(value, key=lambda name: _utf16(name, path))):
+            for at, name in enumerate(_in_order(value, path)):
                 parts.append("," if at else "")
                 parts.append(encode_basestring(name))
                 parts.append(":")
@@ -76,6 +76,14 @@ def _write(value: object, path: tuple[str | int, ...], parts: list[str]) -> None
 def _enter(path: tuple[str | int, ...]) -> None:
     if len(path) >= _DEEPEST:
         raise JSONError("json.too-deep", f"more than {_DEEPEST} levels of nesting", where=place(path))
+
+
+def _in_order(names: Mapping[object, object], path: tuple[str | int, ...]) -> list[str]:
+    """The names of an object in order of their UTF-16 code units, which for ASCII is that of the strings."""
+    plain = [name for name in names if isinstance(name, str) and name.isascii()]
+    if len(plain) == len(names):
+        return sorted(plain)
+    return [str(name) for name in sorted(names, key=lambda name: _utf16(name, path))]
 
 
 def _utf16(name: object, path: tuple[str | int, ...]) -> bytes:

@@ -29,9 +29,10 @@ from cigate.money import MOST_MINOR_UNITS, Money
 from cigate.pipelines import Pipeline
 from cigate.policy import PolicyEngine
 from cigate.risk import RiskScorer, WeightedScorer
-from cigate.signing import Keyring
+from cigate.signing import KeyRecord, Keyring, KeyUse
 from cigate.stores import check_uri
 from cigate.wire import canonical, settings, yamldoc
+from cigate.wire.times import seconds
 
 T = TypeVar("T")
 
@@ -53,6 +54,8 @@ SECTIONS: Final = (
 )
 _SCALARS: Final = ("audience", "store", "posture_max_age", "allow_unisolated_jobs")
 _FACT_TYPES: Final = {"string": FactType.STRING, "integer": FactType.INT, "boolean": FactType.BOOL}
+FOR_LIFE: Final = ("audience", "store", "ledger", "brokers", "pipelines", "allow_unisolated_jobs")
+"""Sections of which a running process holds more than values: a change of them wants a restart."""
 POSTURE_MAX_AGE: Final = timedelta(hours=24)
 
 
@@ -158,6 +161,23 @@ class Configuration:
             posture_max_age=self._posture_max_age(),
             digest=self.digest(),
         )
+
+    def load_again(self) -> Loaded:
+        """What the files say now, for a process that was built from this.
+
+        Raises:
+            ConfigError: `config.restart`: something changed that a running process keeps for life.
+        """
+        again = read_configuration(self.path)
+        changed = [name for name in FOR_LIFE if again.sections.get(name) != self.sections.get(name)]
+        if changed:
+            raise ConfigError(
+                "config.restart",
+                f"{', '.join(changed)} changed, which this process was built with",
+                where=str(self.path),
+                fix="restart it; until then it denies",
+            )
+        return again.load()
 
     def actions(self) -> Mapping[str, Action]:
         """The catalogue."""
@@ -345,24 +365,41 @@ def schema_of(actions: Mapping[str, Action]) -> Schema:
 
 
 def digest_by_hand(
-    audience: str, actions: Mapping[str, Action], budgets: Mapping[str, Budget], keyring: Keyring
+    audience: str,
+    actions: Mapping[str, Action],
+    budgets: Mapping[str, Budget],
+    keyring: Keyring,
+    pipelines: Mapping[str, Pipeline],
+    brokers: Mapping[str, CredentialBroker],
+    posture_max_age: timedelta,
+    revision: str,
 ) -> str:
     """The configuration digest of a gateway that was built without a file."""
+    limits = {
+        name: [found.limit.minor, found.limit.currency, found.period] for name, found in budgets.items()
+    }
     return canonical.digest(
         {
             "audience": audience,
             "actions": {name: action.to_json() for name, action in actions.items()},
-            "budgets": {
-                name: {
-                    "limit": budget.limit.minor,
-                    "currency": budget.limit.currency,
-                    "period": budget.period,
-                }
-                for name, budget in budgets.items()
-            },
+            "budgets": limits,
             "keys": {name: record.to_json() for name, record in keyring.items()},
+            "pipelines": {name: pipeline.isolation for name, pipeline in pipelines.items()},
+            "brokers": sorted(brokers),
+            "posture_max_age": seconds(posture_max_age),
+            "revision": revision,
         }
     )
+
+
+def keys_in_use(ledger_key: bytes, brokers: Mapping[str, CredentialBroker]) -> Mapping[str, str]:
+    """Thumbprints of the keys that this gateway itself signs with: none of them is anybody's to enrol."""
+    pems = {"the ledger": ledger_key}
+    for name, broker in brokers.items():
+        public_pem = getattr(broker, "public_pem", None)
+        if public_pem is not None:
+            pems[f"the broker {name}"] = public_pem()
+    return {KeyRecord.enrol(pem, id="own", use=KeyUse.LEDGER).thumbprint: name for name, pem in pems.items()}
 
 
 def check_references(
@@ -394,7 +431,7 @@ def read_configuration(path: Path | str) -> Configuration:
     Raises:
         ConfigError: `config.unreadable`, `config.writable-by-others`, `config.unknown-key`, `yaml.*`.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # what stands beside it stands beside the file, not beside a link to it
     main, raw = _document(path, path.name)
     try:
         value = settings.section(main.value, "", known=SECTIONS)
@@ -417,7 +454,7 @@ def read_configuration(path: Path | str) -> Configuration:
             )
         else:
             sections[name], places[name] = section, _Place(main, raw, f"/{name}")
-    return Configuration(path.resolve(), sections, places)
+    return Configuration(path, sections, places)
 
 
 def _budget(name: str, section: Any) -> Budget:

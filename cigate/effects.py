@@ -164,6 +164,9 @@ class Effects:
         except Exception as error:  # noqa: BLE001  # whatever a backend raises, what it left is ended
             log.error("decision %s: %s, at %s", intent.decision_id, words(error), place(error))
             return self.give_up(intent, None, self._any_lease(intent), words(error))
+        except BaseException:
+            self.abandon(intent.decision_id)  # an interrupt: reconcile ends what was begun
+            raise
 
     def follow(self, intent: Intent, spec: RunSpec, held: Held | None) -> Conclusion:
         """Wait for the run's end, or end it: at its timeout, or when a stop names anything of it."""

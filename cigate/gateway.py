@@ -34,6 +34,7 @@ from cigate.config import (
     POSTURE_MAX_AGE,
     Loaded,
     digest_by_hand,
+    keys_in_use,
     read_configuration,
 )
 from cigate.controls import (
@@ -42,9 +43,11 @@ from cigate.controls import (
     Budget,
     HeldTicket,
     Verdict,
+    nonce_keys,
     read_fence,
     read_ticket,
     record_verdict,
+    spend_nonce,
     take,
     take_keys,
     ticket_keys,
@@ -124,6 +127,8 @@ class Gateway:
         posture_max_age: older posture is unknown as a whole.
         clock: aware UTC now. Tests give their own.
         skew: how far clocks may differ.
+        revision: names what is in force besides, and can't be seen from here: inventory, functions, risk weights,
+            profiles. It is in the configuration digest; change it with them, and running processes deny.
 
     Raises:
         ConfigError: something that an action names is not there, or the policy's sequence is not above the last one.
@@ -148,6 +153,7 @@ class Gateway:
         posture_max_age: timedelta = POSTURE_MAX_AGE,
         clock: Callable[[], datetime] = utc_now,
         skew: timedelta = SKEW,
+        revision: str = "",
     ) -> None:
         keyring = keyring if keyring is not None else Keyring.of()
         loaded = Loaded(
@@ -158,7 +164,16 @@ class Gateway:
             budgets=budgets or {},
             risk=risk or WeightedScorer(),
             posture_max_age=posture_max_age,
-            digest=digest_by_hand(audience, actions, budgets or {}, keyring),
+            digest=digest_by_hand(
+                audience,
+                actions,
+                budgets or {},
+                keyring,
+                pipelines or {},
+                brokers or {},
+                posture_max_age,
+                revision,
+            ),
         )
         self._build(
             loaded,
@@ -195,7 +210,7 @@ class Gateway:
             verifiers={"dsse": DSSEVerifier()},
             clock=clock,
             skew=SKEW,
-            reload=lambda: read_configuration(configuration.path).load(),
+            reload=configuration.load_again,
         )
         return gateway
 
@@ -225,7 +240,8 @@ class Gateway:
         self._deliberation = Deliberation(
             loaded, store, pipelines=pipelines, brokers=self._effects.brokers, skew=skew, reload=reload
         )
-        self._state.load(loaded)
+        own = keys_in_use(self._state.ledger.public_pem(), self._effects.brokers)
+        self._state.load(loaded, {**{record.thumbprint: record.id for record in keyring.values()}, **own})
         self._clean_up()
 
     def _clean_up(self) -> None:
@@ -267,7 +283,7 @@ class Gateway:
     # What people answer
 
     def approve(self, signed: bytes) -> Outcome:
-        """Record a signed approval. At the quorum the held request is decided again and runs: its Outcome."""
+        """Record a signed approval, once. At the quorum the held request is decided again and runs: its Outcome."""
         return self._refusing(lambda: self._answer(signed, "approve"))
 
     def reject(self, signed: bytes) -> Outcome:
@@ -544,6 +560,9 @@ class Gateway:
                 raise AttestationError(
                     "attestation.unknown-key", f"key {given.key_id} or {given.user} is revoked"
                 )
+            nonce = spend_nonce(
+                rows, given.thumbprint, given.jti, expires=approval.expires + self._skew, now=now
+            )
             asked = read_ticket(rows, name)
             device = (
                 self._deliberation.loaded.inventory.device(DeviceId(asked.ticket.device))
@@ -569,9 +588,10 @@ class Gateway:
                 },
                 salt,
             )
-            return Step(held, puts, (entry,) if puts else ())
+            return Step(held, {**puts, **nonce}, (entry,))
 
-        return self._journal.write({FENCE, *ticket_keys(name)}, work, now=now)[0]
+        keys = {FENCE, *ticket_keys(name), *nonce_keys(given.thumbprint, given.jti)}
+        return self._journal.write(keys, work, now=now)[0]
 
     def is_live(self, tag: Tag) -> bool:
         """Whether a decision's run still goes on: what a broker's token is good for."""

@@ -37,7 +37,7 @@ class Step(Generic[T]):
     drafts: Sequence[Draft] = ()
 
 
-_ROW_LIMITS: Final = ijson.Limits(octets=4 * 1024 * 1024)
+_ROW_LIMITS: Final = ijson.Limits(octets=4 * 1024 * 1024, items=1024 * 1024)
 
 
 class Journal:

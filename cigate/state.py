@@ -8,9 +8,10 @@ revocation and stop is a ledger entry, and moves the fence by which running proc
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -110,16 +111,31 @@ class State:
         epoch_began(store)  # or every request would find out that it is missing
         return cls(store, key, head, anchor, clock, skew)
 
-    def load(self, given: Loaded) -> None:
+    def load(self, given: Loaded, keys: Mapping[str, str] = MappingProxyType({})) -> None:
         """Make a policy and configuration the ones in force, for every process on the store.
 
+        Args:
+            keys: thumbprint to name of each key that has its use already: the host's keyring, the ledger's and the
+                brokers' own. None of them can be enrolled under another name from now on.
+
         Raises:
-            ConfigError: `policy.sequence`: it is not above the one in force.
+            ConfigError: `policy.sequence`: it is not above the one in force; `key.enrolled-already`: a key is known
+                under another name.
         """
-        if self._same(read_fence(self._store.read([FENCE])), given):
-            return
+        known = {Key("thumbprint", thumbprint): name for thumbprint, name in keys.items()}
         policy = given.policy
-        salt = secrets.token_bytes(16)
+        public = {
+            "policy": policy.name,
+            "sequence": policy.sequence,
+            "policy_digest": policy.digest,
+            "config_digest": given.digest,
+        }
+        private = {
+            "policy": policy.text,
+            "actions": {name: action.to_json() for name, action in given.actions.items()},
+            "keys": {name: thumbprint for thumbprint, name in keys.items()},
+        }
+        draft = Draft("load", public, private)
 
         def work(rows: Rows) -> Step[None]:
             before = read_fence(rows)
@@ -130,20 +146,29 @@ class State:
                 policy_digest=policy.digest,
                 config_digest=given.digest,
             )
-            if fence == before:
-                return Step(None)
-            public = {
-                "policy": policy.name,
-                "sequence": policy.sequence,
-                "policy_digest": policy.digest,
-                "config_digest": given.digest,
-                "fence": fence.generation,
+            puts = {
+                row: Put(canonical.encode({"id": name})) for row, name in known.items() if row not in rows
             }
-            private = {"policy": policy.text, "actions": {n: a.to_json() for n, a in given.actions.items()}}
-            return Step(None, {FENCE: fence_put(fence)}, (Draft("load", public, private, salt),))
+            for row in known.keys() & rows.keys():
+                self._refuse_other_name(read_row(rows[row])["id"], known[row])
+            if fence != before:
+                puts[FENCE] = fence_put(fence)
+            return Step(None, puts, (draft,)) if puts else Step(None)
 
-        self.journal.write({FENCE}, work, now=self._clock(), strict_clock=False)
+        rows = self._store.read([FENCE, *known])
+        if not work(rows).puts:
+            return  # nothing is new: opening it once more costs no commit
+        self.journal.write({FENCE, *known}, work, now=self._clock(), strict_clock=False)
         self.journal.sync()
+
+    @staticmethod
+    def _refuse_other_name(known: str, name: str) -> None:
+        if known != name:
+            raise ConfigError(
+                "key.enrolled-already",
+                f"the key {name} is known already, as {known}",
+                fix="a key has one name and one use, ever: make a new one with cigate keygen",
+            )
 
     def halt(self, reason: str, scope: str | None) -> None:
         now = self._clock()
@@ -201,14 +226,6 @@ class State:
 
         self.journal.write({FENCE}, work, now=self._clock(), strict_clock=False)
         self.journal.sync()
-
-    @staticmethod
-    def _same(fence: Fence, given: Loaded) -> bool:
-        return (fence.policy_digest, fence.config_digest, fence.policy_sequence) == (
-            given.policy.digest,
-            given.digest,
-            given.policy.sequence,
-        )
 
 
 def found(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cigate.errors import LedgerError
 from cigate.ledger.checkpoint import ledger_key, open_checkpoint
@@ -46,6 +47,10 @@ class Ledger:
         self._store = store
         self._key = ledger_key(public_key)
         self._origin = origin
+
+    def public_pem(self) -> bytes:
+        """Its public key (SPKI, PEM)."""
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def size(self) -> int:

@@ -28,6 +28,8 @@ KeyId = NewType("KeyId", str)
 
 # threats A14: ids are ASCII, so that no two spellings look alike; the same grammar as a request's user id
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}")
+# without a colon: `revoke agent:ID` and `revoke ID` must never mean the same
+_KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 
 
 class KeyUse(StrEnum):
@@ -41,8 +43,8 @@ class KeyUse(StrEnum):
 
 
 def is_key_id(text: str) -> bool:
-    """Whether a key could be enrolled under this name: ASCII letters, digits and `._@:+-`, at most 128."""
-    return _ID.fullmatch(text) is not None
+    """Whether a key could be enrolled under this name: ASCII letters, digits and `._@+-`, at most 128."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -72,7 +74,7 @@ def _check_id(_: object, __: Attribute[KeyId], value: object) -> None:
         raise ConfigError(
             "key.id",
             f"{value!r} is not a key id",
-            fix="start with a letter or digit; then letters, digits and ._@:+- up to 128 in all",
+            fix="start with a letter or digit; then letters, digits and ._@+- up to 128 in all",
         )
 
 

@@ -295,3 +295,13 @@ def test_the_ledger_keeps_who_approved_and_both_policies(at: Stage) -> None:
     assert decisions[1].public["policy_digest"] == at.bench.gateway.policy.digest != first
     assert [person["user"] for person in decisions[1].private["approvals"]] == [BOB]
     assert [entry.private["user"] for entry in entries if entry.kind == "approval"] == [BOB]
+
+
+def test_an_approval_counts_once_and_a_captured_one_buys_no_commit(at: Stage) -> None:
+    ticket = _held(at)
+    signed = at.bench.people[BOB].approve(ticket)
+    assert at.bench.gateway.approve(signed).code == "run.succeeded"
+    before = at.bench.gateway.ledger.size
+    for _ in range(5):
+        assert at.bench.gateway.approve(signed).code == "attestation.replayed"
+    assert (at.bench.gateway.ledger.size, len(at.jobs)) == (before, 1)

@@ -191,7 +191,7 @@ def test_promise_approval_binding(at: Stage) -> None:
         assert (gateway.approve(signed).effect, at.jobs) == ("deny", []), who
     good = bob.approve(ticket)
     outcomes = together(32, lambda _: gateway.approve(good))
-    assert codes(outcomes) == {"approval.spent": 31, "run.succeeded": 1}
+    assert codes(outcomes) == {"attestation.replayed": 31, "run.succeeded": 1}
     assert len(at.jobs) == 1
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cigate.errors import CigateError, LedgerError
 from cigate.ledger.checkpoint import Checkpoint, claimed, ledger_key, open_checkpoint
-from cigate.ledger.entry import NOTHING_BEFORE, Draft, Entry
+from cigate.ledger.entry import NOTHING_BEFORE, Draft, Entry, Leaf
 from cigate.ledger.receipt import Receipt
 from cigate.ledger.tree import HASH_SIZE, Frontier, inclusion_proof
 from cigate.signing.note import NoteSigner
@@ -158,6 +158,7 @@ class Appended:
     entries: tuple[Entry, ...]
     head: Head
     puts: Mapping[Key, Put] = field(repr=False)
+    _leaves: tuple[Leaf, ...] = field(repr=False)
     _nodes: Mapping[tuple[int, int], bytes] = field(repr=False)
 
     @property
@@ -173,10 +174,10 @@ class Appended:
         Raises:
             LedgerError: `ledger.no-entry`, it is not one of these.
         """
-        for entry in self.entries:
-            if entry.index == index:
+        for leaf in self._leaves:
+            if leaf.index == index:
                 proof = inclusion_proof(index, self.head.size, lambda level, at: self._nodes[level, at])
-                return Receipt(entry.leaf(), self.head.size, proof, self.checkpoint)
+                return Receipt(leaf, self.head.size, proof, self.checkpoint)
         raise LedgerError("ledger.no-entry", f"entry {index} was not appended here")
 
 
@@ -283,18 +284,20 @@ def _extended(
 ) -> Appended:
     if not drafts:
         raise ValueError("there is nothing to append")
-    entries = []
+    entries, leaves = [], []
     nodes = dict(frontier.nodes)
     puts = {}
     for draft in drafts:
         entry = Entry.of(draft, index=frontier.size, now=now, previous=last)
         puts[entry_key(entry.index)] = Put(entry.row())
-        last = entry.leaf().hash
+        leaf = entry.leaf()
+        last = leaf.hash
         frontier, completed = frontier.append(last)
         for level, index, each in completed:
             nodes[level, index] = each
             puts[node_key(level, index)] = Put(each)
         entries.append(entry)
+        leaves.append(leaf)
     head = Head(
         frontier=frontier,
         last=last,
@@ -304,4 +307,4 @@ def _extended(
         last_time=max(before.last_time, now),
     )
     puts[HEAD] = Put(head.row())
-    return Appended(tuple(entries), head, MappingProxyType(puts), MappingProxyType(nodes))
+    return Appended(tuple(entries), head, MappingProxyType(puts), tuple(leaves), MappingProxyType(nodes))

@@ -12,7 +12,7 @@ Not supported, and refused at load: `?.`, `[?…]`, `orValue`, messages, contain
 from cigate.cel.check import check
 from cigate.cel.error import CompileError, EvaluationError
 from cigate.cel.parse import parse
-from cigate.cel.program import Observed, Program, compile
+from cigate.cel.program import Observed, Program, compile, ready
 from cigate.cel.syntax import UInt, path_of
 from cigate.cel.types import Declarations, Type
 
@@ -28,4 +28,5 @@ __all__ = [
     "compile",
     "parse",
     "path_of",
+    "ready",
 ]

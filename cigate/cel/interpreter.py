@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from celpy.evaluation import CELEvalError
 from cigate.cel.error import EvaluationError
 from cigate.cel.functions import TYPE_NAMES
 from cigate.cel.library import FUNCTIONS
+from cigate.cel.locks import lock_over_forks
 from cigate.cel.operators import OPERATORS, Presence
 from cigate.cel.syntax import (
     IN,
@@ -103,7 +103,7 @@ def interpreter(node: Node, *, declared: bool) -> Interpreter:
     return Interpreter(environment.program(tree, functions), frozenset(lowering.reads))
 
 
-_LOCK: Final = threading.Lock()
+_LOCK: Final = lock_over_forks()
 _KEPT: Final[list[Any]] = []
 
 

@@ -1,12 +1,11 @@
 """Compiled expressions: checked once, evaluated against many documents of facts.
 
 `compile` keeps what it made: a policy is loaded again, and its expressions explained, far more often
-than it changes. The evaluator itself loads at the first evaluation.
+than it changes. The evaluator itself loads at the first evaluation, or when somebody asks for it by `ready`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from cachetools import LRUCache, cached
 from cigate.cel.check import check
 from cigate.cel.error import CompileError, EvaluationError
 from cigate.cel.functions import TYPE_NAMES
+from cigate.cel.locks import lock_over_forks
 from cigate.cel.parse import parse
 from cigate.cel.syntax import (
     OPERATORS,
@@ -130,7 +130,17 @@ def compile(
     return _compiled(source, declarations)
 
 
-@cached(LRUCache(maxsize=_KEPT), lock=threading.Lock())
+def ready() -> None:
+    """Load the evaluator now. A process that forks while a thread of it loads modules leaves its child waiting
+    for that thread forever, so whoever serves calls this before it begins.
+
+    Raises:
+        EvaluationError: `cel.failed`, the evaluator does not load.
+    """
+    compile("true")({})
+
+
+@cached(LRUCache(maxsize=_KEPT), lock=lock_over_forks())
 def _compiled(source: str, declarations: Declarations | None) -> Program:
     try:
         node = parse(source)
@@ -141,7 +151,7 @@ def _compiled(source: str, declarations: Declarations | None) -> Program:
         ) from None
 
 
-@cached(LRUCache(maxsize=4 * _KEPT), lock=threading.Lock())
+@cached(LRUCache(maxsize=4 * _KEPT), lock=lock_over_forks())
 def _interpreter(node: Node, declared: bool) -> Interpreter:
     try:
         from cigate.cel.interpreter import interpreter  # costs a parser generator, so only once it is wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -210,3 +211,37 @@ def test_what_no_program_may_swallow_passes(passing: type[BaseException]) -> Non
 
     with pytest.raises(passing):
         cel.compile("x == x")({"x": Broken(2026, 1, 1, tzinfo=UTC)})
+
+
+FORKS = """
+import os, signal, sys, threading
+from cigate import cel
+
+cel.ready()
+assert "cigate.cel.interpreter" in sys.modules
+done = threading.Event()
+
+def evaluate():
+    at = 0
+    while not done.is_set():
+        at += 1
+        assert cel.compile(f"{at} == {at}")({}) is True
+
+threads = [threading.Thread(target=evaluate) for _ in range(2)]
+for thread in threads:
+    thread.start()
+codes = set()
+for at in range(25):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends a child that waits for a lock
+        os._exit(0 if cel.compile(f"{at} < {at + 1}")({}) is True else 1)
+    codes.add(os.waitpid(child, 0)[1])
+done.set()
+print(codes)
+"""
+
+
+def test_a_child_forked_while_other_threads_compile_and_evaluate_can_too() -> None:
+    ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.strip() == "{0}"

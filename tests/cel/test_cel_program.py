@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -243,5 +242,7 @@ print(codes)
 
 
 def test_a_child_forked_while_other_threads_compile_and_evaluate_can_too() -> None:
-    ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=True
+    )
     assert ran.stdout.strip() == "{0}"

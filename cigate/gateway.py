@@ -21,6 +21,7 @@ from typing import Any, Final
 from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cigate import cel
 from cigate.action import Action
 from cigate.admission import Admitted, FenceMoved, admit, intended
 from cigate.attestation import (
@@ -242,6 +243,7 @@ class Gateway:
         )
         own = keys_in_use(self._state.ledger.public_pem(), self._effects.brokers)
         self._state.load(loaded, {**{record.thumbprint: record.id for record in keyring.values()}, **own})
+        cel.ready()
         self._clean_up()
 
     def _clean_up(self) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +26,6 @@ from tests.processes.gateway_folder import COST, Folder, decisions, until
 SHARES = 6
 MOST = 48
 ALWAYS = (*SYNCS, *STARTS, "sendto")
-ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-"""Python's own writing would shift the count."""
 Point = tuple[str, int]
 
 
@@ -59,11 +58,7 @@ class Scenario:
         need_strace()
         folder = self.copy()
         log = folder.path / "trace"
-        plain = subprocess.run(
-            traced(folder.command(*self.prepare(folder)), log, (*WRITES, *SYNCS, *STARTS, *LOCKS)),
-            capture_output=True,
-            env=ENVIRONMENT,
-        )
+        plain = _ended(traced(folder.command(*self.prepare(folder)), log, (*WRITES, *SYNCS, *STARTS, *LOCKS)))
         assert plain.returncode == 0, plain.stderr
         found = dict.fromkeys((call.name, call.nth) for call in calls(log) if _cuts(call))
         return list(found)
@@ -76,6 +71,14 @@ class Scenario:
         others = [point for point in self.points if point[0] not in ALWAYS]
         stride = max(1.0, len(others) / max(MOST - len(kept), 1))
         return kept + [others[int(at * stride)] for at in range(int(len(others) / stride))]
+
+
+def _ended(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """One process, in which nothing shifts the count: neither Python's own writing nor what others left in /tmp."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        os.chmod(scratch, 0o711)  # the user of jobs goes through it
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": scratch}
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def _cuts(call: Call) -> bool:
@@ -154,9 +157,7 @@ def _cut_and_check(scenario: Scenario, point: Point) -> tuple[Folder, list[str]]
     folder = scenario.copy()
     words = scenario.prepare(folder)
     before = folder.entries()
-    killed = subprocess.run(
-        cut(folder.command(*words), *point), capture_output=True, text=True, env=ENVIRONMENT
-    )
+    killed = _ended(cut(folder.command(*words), *point))
     assert killed.returncode == -signal.SIGKILL, f"{point} was not reached: {killed}"
     reconciled = folder.cigate("reconcile")
     assert (reconciled.code, reconciled.json) == (0, {"outstanding": []}), (point, reconciled)

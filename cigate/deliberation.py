@@ -38,7 +38,7 @@ from cigate.facts import Facts
 from cigate.pipelines import Pipeline
 from cigate.pipelines.source import GitSource
 from cigate.policy import decide
-from cigate.request import Request, UserId
+from cigate.request import DeviceId, Request, UserId
 from cigate.stores import Rows, Store
 
 log = logging.getLogger("cigate")
@@ -183,14 +183,16 @@ class Deliberation:
     def _approvals(
         self, held: HeldTicket | None, loaded: Loaded, fence: Fence
     ) -> Sequence[Mapping[str, Any]]:
-        """Who approved a held request, with the roles that they have today; revoked keys and people do not count."""
+        """Who approved a held request, with the roles that they have today; who is revoked does not count."""
         if held is None:
             return ()
         counted = []
+        device = loaded.inventory.device(DeviceId(held.ticket.device)) if held.ticket.device else None
+        owner = device.owner if device is not None else None
         for verdict in held.approvals:
             user = loaded.inventory.user(UserId(verdict.user))
             revoked = fence.revocation_of_key(verdict.key_id) or fence.revocation_of_user(verdict.user)
-            if user is not None and revoked is None:
+            if user is not None and revoked is None and verdict.user != owner:
                 counted.append({"user": verdict.user, "roles": list(user.roles or ()), "at": verdict.at})
         return counted
 

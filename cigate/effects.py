@@ -351,7 +351,7 @@ class Effects:
                 if run is None or run.state.ended:
                     return run
                 raise PipelineUncertain("pipeline.still-runs", "it was stopped, and still runs")
-            except Exception:
+            except Exception:  # whatever the pipeline raises, it is asked again
                 if wait is None:
                     raise
             threading.Event().wait(wait)

@@ -157,6 +157,7 @@ class Gateway:
         revision: str = "",
     ) -> None:
         keyring = keyring if keyring is not None else Keyring.of()
+        _check_arguments(policy=policy, inventory=inventory, store=store, keyring=keyring, actions=actions)
         loaded = Loaded(
             audience=audience,
             policy=policy,
@@ -598,6 +599,31 @@ class Gateway:
     def is_live(self, tag: Tag) -> bool:
         """Whether a decision's run still goes on: what a broker's token is good for."""
         return Key("intent", tag) in self._store.read([Key("intent", tag)])
+
+
+def _check_arguments(
+    *, policy: object, inventory: object, store: object, keyring: object, actions: Mapping[str, object]
+) -> None:
+    """A gateway that is built by hand is built from values, not from what they are loaded from.
+
+    Raises:
+        ConfigError: `gateway.argument`.
+    """
+    wanted = {
+        "policy": (policy, isinstance(policy, PolicyEngine), "a PolicyEngine: PolicyEngine.from_path(…)"),
+        "inventory": (inventory, hasattr(inventory, "agent"), "an Inventory: StaticInventory.from_config(…)"),
+        "store": (store, hasattr(store, "transact"), "a Store: SQLiteStore(path)"),
+        "keyring": (keyring, isinstance(keyring, Keyring), "a Keyring: Keyring.of(record, …)"),
+    }
+    for name, action in actions.items():
+        wanted[f"actions[{name!r}]"] = (
+            action,
+            isinstance(action, Action),
+            "an Action: Action.from_config(…)",
+        )
+    for name, (given, fits, what) in wanted.items():
+        if not fits:
+            raise ConfigError("gateway.argument", f"{name} is {what}, not {type(given).__name__}")
 
 
 def _not_able(error: Exception) -> Outcome:

@@ -145,8 +145,10 @@ def ask_digest(ticket: Ticket) -> str:
             "commit": ticket.commit,
             "parameters": ticket.parameters,
             "agent": ticket.agent,
+            "agent_version": ticket.agent_version,
             "user": ticket.user,
             "device": ticket.device,
+            "purpose": ticket.purpose,
             "cost": {"amount": ticket.cost.minor, "currency": ticket.cost.currency} if ticket.cost else None,
             "clauses": [clause.to_json() for clause in ticket.clauses],
         }

@@ -245,16 +245,16 @@ BOUND: dict[str, Any] = {
     "commit": "sha256:" + "cd" * 32,
     "parameters": {"shards": 3, "fast": True, "suite": "qa"},
     "agent": "agent-2",
+    "agent_version": "2.0.2",
     "user": "eve@example.com",
     "device": "laptop-2",
+    "purpose": "another",
     "cost": Money(501, "EUR"),
     "clauses": (Clause("infra", 1, ("sre",), TTL, "two of you"),),
 }
 FREE: dict[str, Any] = {
     "id": TicketId("tkt-2"),
     "audience": "elsewhere",
-    "agent_version": "2.0.2",
-    "purpose": "another",
     "risk": 13,
     "created": NOW + timedelta(minutes=1),
     "expires": NOW + timedelta(minutes=31),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cigate import Gateway, KeyRecord
+from cigate import Gateway, KeyRecord, MemoryStore, StaticInventory
 from cigate.errors import ConfigError
 from cigate.testing import Bench, bench
 
@@ -47,3 +48,30 @@ def test_opening_the_same_gateway_again_costs_no_commit(at: Bench) -> None:
     before = at.gateway.ledger.size
     at.rebuild().close()
     assert at.gateway.ledger.size == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("policy", "policy.yaml"),
+        ("inventory", {"agents": {}}),
+        ("store", "sqlite:state.db"),
+        ("keyring", []),
+        ("actions", {"run-test-suite": {}}),
+    ],
+)
+def test_a_gateway_by_hand_is_built_from_values_and_says_which_is_none(
+    at: Bench, name: str, value: object
+) -> None:
+    engine = at.gateway.policy
+    arguments = {
+        "audience": "x",
+        "policy": engine,
+        "actions": {},
+        "inventory": StaticInventory.from_config({}, {}, {}),
+        "store": MemoryStore(),
+        "ledger_key": Ed25519PrivateKey.generate(),
+    }
+    with pytest.raises(ConfigError, match=name) as refused:
+        Gateway(**(arguments | {name: value}))
+    assert refused.value.code == "gateway.argument"

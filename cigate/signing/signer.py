@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from attrs import Attribute, field, frozen
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -40,6 +40,18 @@ REQUEST_TYPE = "application/vnd.cigate.request.v1+json"
 APPROVAL_TYPE = "application/vnd.cigate.approval.v1+json"
 
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
+
+_PEM = "-----BEGIN"
+
+
+class CarriesTicket(Protocol):
+    """An `Outcome` that holds a request, or a `TicketStatus`."""
+
+    @property
+    def ticket(self) -> Ticket | None: ...
+
+
+Asked: TypeAlias = Ticket | Mapping[str, Any] | CarriesTicket
 
 
 def _now() -> datetime:
@@ -75,15 +87,21 @@ class Signer:
 
     @classmethod
     def from_pem(
-        cls, path: str | os.PathLike[str], *, key_id: str, audience: str, clock: Callable[[], datetime] = _now
+        cls,
+        source: str | bytes | os.PathLike[str],
+        *,
+        key_id: str,
+        audience: str,
+        clock: Callable[[], datetime] = _now,
     ) -> Signer:
-        """A signer with the unencrypted PKCS #8 key in this file, which nobody but its owner may read.
+        """A signer with an unencrypted PKCS #8 key: the path of its file, which nobody but its owner may read, or
+        the PEM itself.
 
         Raises:
             ConfigError: `key.file` if it can't be read, `key.file-mode`, `key.malformed`, `key.algorithm`,
                 `key.id`.
         """
-        return cls(load_private_key(path), key_id=KeyId(key_id), audience=audience, clock=clock)
+        return cls(load_private_key(source), key_id=KeyId(key_id), audience=audience, clock=clock)
 
     @classmethod
     def generate(
@@ -110,33 +128,28 @@ class Signer:
     ) -> bytes:
         """The signed request, as an agent sends it: the fields, and the attestation over all of them.
 
-        Each call makes a new `jti`, so each is a new request.
+        Each call makes a new `jti`, so each is a new request. A parsed `Request` that was signed before is signed anew.
 
         Raises:
-            RequestError: it is not a request within bounds, or it carries an attestation already.
+            RequestError: it is not a request within bounds, or it is a dict that carries an attestation.
         """
         asked = request if isinstance(request, Request) else Request.of(request)
-        if asked.attestation is not None:
-            raise RequestError(
-                "request.signed-already", "this request carries an attestation", where="/attestation"
-            )
         payload = canonical.encode({**asked.fields(), **self._claims(lifetime)})
         envelope = Envelope.sign(REQUEST_TYPE, payload, (self.key_id, self.sign_bytes)).to_bytes()
         return canonical.encode({**asked.fields(), "attestation": base64.encode(envelope)})
 
-    def approve(
-        self, ticket: Ticket | Mapping[str, Any], *, lifetime: timedelta = timedelta(minutes=5)
-    ) -> bytes:
+    def approve(self, ticket: Asked, *, lifetime: timedelta = timedelta(minutes=5)) -> bytes:
         """A signed yes to exactly what `Ticket.summary` shows: the digest is computed here, never taken over.
+
+        Args:
+            ticket: the ticket, the JSON that `status` prints of it, or what carries it: an outcome, a ticket's status.
 
         Raises:
             RequestError: `ticket.malformed`, `ticket.audience` if another gateway asks.
         """
         return self._answer(ticket, "approve", lifetime)
 
-    def reject(
-        self, ticket: Ticket | Mapping[str, Any], *, lifetime: timedelta = timedelta(minutes=5)
-    ) -> bytes:
+    def reject(self, ticket: Asked, *, lifetime: timedelta = timedelta(minutes=5)) -> bytes:
         """A signed no to what `Ticket.summary` shows.
 
         Raises:
@@ -150,8 +163,8 @@ class Signer:
             return self._private_key.sign(message)
         return self._private_key.sign(message, ECDSA(SHA256()))
 
-    def _answer(self, ticket: Ticket | Mapping[str, Any], verdict: str, lifetime: timedelta) -> bytes:
-        asked = ticket if isinstance(ticket, Ticket) else Ticket.from_json(ticket)
+    def _answer(self, ticket: Asked, verdict: str, lifetime: timedelta) -> bytes:
+        asked = _ticket(ticket)
         if asked.audience != self.audience:
             raise RequestError(
                 "ticket.audience", f"{asked.audience!r} asks, and this key answers {self.audience!r} only"
@@ -171,6 +184,20 @@ class Signer:
         }
 
 
+def _ticket(asked: Asked) -> Ticket:
+    """The ticket that is answered. Its id alone would be signing something unread."""
+    ticket = asked if isinstance(asked, Ticket) else getattr(asked, "ticket", None)
+    if isinstance(ticket, Ticket):
+        return ticket
+    if isinstance(asked, Mapping):
+        return Ticket.from_json(asked)
+    raise RequestError(
+        "ticket.malformed",
+        f"expected a ticket, found {type(asked).__name__}",
+        fix="give the ticket (gateway.status(ID).ticket): its summary is what is signed",
+    )
+
+
 def write_key_pair(path: str | os.PathLike[str], *, algorithm: str = Algorithm.P256) -> Path:
     """Make a key pair: PATH (PKCS #8 PEM, mode 600), and PATH.pub (SPKI PEM), whose path is returned.
 
@@ -187,29 +214,40 @@ def write_key_pair(path: str | os.PathLike[str], *, algorithm: str = Algorithm.P
     return public_path
 
 
-def load_private_key(path: str | os.PathLike[str]) -> PrivateKey:
-    """The unencrypted PKCS #8 key in this file, which nobody but its owner may read.
+def load_private_key(source: str | bytes | os.PathLike[str]) -> PrivateKey:
+    """An unencrypted PKCS #8 key: the path of its file, which nobody but its owner may read, or the PEM itself.
 
     Raises:
-        ConfigError: `key.file`, `key.file-mode`, `key.malformed`, `key.algorithm`.
+        ConfigError: `key.file`, `key.file-mode`, `key.malformed`, `key.algorithm`. None quotes what may be a key.
     """
+    if isinstance(source, bytes):
+        return _from_pem(source, "what was given")
+    path = os.fspath(source)
+    if isinstance(source, str) and _PEM in source:
+        return _from_pem(source.encode("utf-8", "surrogatepass"), "what was given")
+    if _PEM in path or "\n" in path or "\0" in path:
+        raise ConfigError(
+            "key.file", "this is not the path of a key's file", fix="give PEM as a str or as bytes"
+        )
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read()
     except OSError as error:
-        raise ConfigError("key.file", f"{os.fspath(path)} can't be read: {error.strerror}") from None
+        raise ConfigError("key.file", f"{path} can't be read: {error.strerror}") from None
     if mode & 0o077:
-        raise ConfigError(
-            "key.file-mode", f"others may use {os.fspath(path)}", fix=f"chmod 600 {os.fspath(path)}"
-        )
+        raise ConfigError("key.file-mode", f"others may use {path}", fix=f"chmod 600 {path}")
+    return _from_pem(content, path)
+
+
+def _from_pem(content: bytes, name: str) -> PrivateKey:
     try:
         key = load_pem_private_key(content, password=None)
     except UnsupportedAlgorithm:
-        raise ConfigError("key.algorithm", f"the kind of key in {os.fspath(path)} is not supported") from None
+        raise ConfigError("key.algorithm", f"the kind of key in {name} is not supported") from None
     except (TypeError, ValueError):
         # the parser's own message may quote what it read
-        raise ConfigError("key.malformed", f"{os.fspath(path)} is not an unencrypted private key") from None
+        raise ConfigError("key.malformed", f"{name} is not an unencrypted private key") from None
     return _supported(key)
 
 

@@ -8,9 +8,12 @@ import os
 import re
 import stat
 import subprocess
+import traceback
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from attrs import frozen
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -27,6 +30,7 @@ from cigate.signing import (
     Envelope,
     KeyRecord,
     Signer,
+    load_private_key,
     pae,
     verify_signature,
     write_key_pair,
@@ -108,7 +112,7 @@ def test_the_lifetime_is_what_was_asked_for():
     assert inner["exp"] - inner["iat"] == 30
 
 
-def test_what_is_no_request_or_signed_already_is_not_signed():
+def test_what_is_no_request_or_a_dict_that_was_signed_already_is_not_signed():
     by = signer()
     for wrong in (
         {},
@@ -118,9 +122,14 @@ def test_what_is_no_request_or_signed_already_is_not_signed():
     ):
         with pytest.raises(RequestError):
             by.sign(wrong)
-    with pytest.raises(RequestError) as caught:
-        by.sign(Request.parse(by.sign(ASKED)))
-    assert caught.value.code == "request.signed-already"
+
+
+def test_a_parsed_request_is_signed_anew():
+    by, other = signer(), signer("ed25519")
+    first = Request.parse(by.sign(ASKED))
+    again = Request.parse(other.sign(first))
+    assert again.fields() == ASKED
+    assert opened(again.attestation, other)[1]["jti"] != opened(first.attestation, by)[1]["jti"]
 
 
 @pytest.mark.parametrize("verdict", ["approve", "reject"])
@@ -139,6 +148,28 @@ def test_an_answer_is_over_the_summary_that_was_rendered_here(verdict, shape):
         "iat": 1795507200,
         "exp": 1795507500,
     }
+
+
+@frozen
+class Held:
+    """As an outcome or a status carries its ticket."""
+
+    ticket: Ticket | None
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_what_carries_a_ticket_is_answered_like_the_ticket(verdict):
+    by = signer()
+    _, payload = opened(getattr(by, verdict)(Held(Ticket.from_json(TICKET))), by)
+    assert payload["digest"] == Ticket.from_json(TICKET).digest
+
+
+@pytest.mark.parametrize("wrong", ["t-0001", b"t-0001", None, 7, Held(None)])
+def test_an_answer_to_something_unread_is_refused_and_says_what_to_give(wrong):
+    with pytest.raises(RequestError) as caught:
+        signer().approve(wrong)
+    assert caught.value.code == "ticket.malformed"
+    assert "gateway.status(ID).ticket" in str(caught.value)
 
 
 def test_a_ticket_of_another_gateway_is_not_answered():
@@ -232,6 +263,39 @@ def test_a_file_without_a_usable_key_is_refused_and_not_repeated(tmp_path, conte
     assert caught.value.code == code
     assert "c2VjcmV0" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def pem_of(algorithm, folder):
+    write_key_pair(folder / "own.pem", algorithm=algorithm)
+    return (folder / "own.pem").read_text()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("shape", [str, str.encode], ids=["text", "bytes"])
+def test_the_pem_itself_is_taken_as_well_as_its_file(tmp_path, algorithm, shape):
+    by = Signer.from_pem(shape(pem_of(algorithm, tmp_path)), key_id="k", audience="a")
+    assert by.public_pem() == (tmp_path / "own.pem.pub").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Path,
+        lambda pem: pem.replace("-----BEGIN PRIVATE KEY-----", ""),
+        lambda pem: pem.replace("-----END PRIVATE KEY-----", ""),
+        lambda pem: pem.replace("-----BEGIN PRIVATE KEY-----", "").encode(),
+        lambda pem: " " + pem.replace("M", "N"),
+        lambda pem: pem.splitlines()[1] + "\0",
+    ],
+    ids=["path", "headless", "footless", "bytes", "damaged", "nul"],
+)
+def test_a_key_where_a_path_should_be_is_never_repeated(tmp_path, wrong):
+    pem = pem_of("ed25519", tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load_private_key(wrong(pem))
+    assert caught.value.code in ("key.file", "key.malformed")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert pem.splitlines()[1][24:] not in shown
 
 
 def test_a_missing_file_and_a_bad_name_are_named(tmp_path):

@@ -112,12 +112,17 @@ class _Compiler:
         text = _Text(self._source, f"{where}/expression", rule.expression)
         node = self._typed(text, rule.actions, BOOL)
         facts = self._declarations(rule.actions)
+        try:
+            tests = None if rule.ignores_unknown else self._tests(text, node, rule, facts)
+            program = self._program(text, guarded(node, facts), rule.actions)
+        except cel.CompileError as error:
+            raise _told(text, error) from error
         return CompiledRule(
             rule,
-            program=self._program(text, guarded(node, facts), rule.actions),
+            program=program,
             shown=self._program(text, node, rule.actions),
             message=message,
-            tests=None if rule.ignores_unknown else self._tests(text, node, rule, facts),
+            tests=tests,
             declarations=facts,
         )
 

@@ -5,6 +5,8 @@ schema) whose type nobody checked that is the wrong answer here: `device.posture
 stop denying once a provider sends `"false"`. Doubt means no, so such a comparison is guarded by a
 comparison of types, with an error in the other case. An ordering needs no guard: CEL has it between like
 types only.
+
+A guard has no place within a list or a map: there `[device.posture.compliant] == [false]` does not load.
 """
 
 from __future__ import annotations
@@ -15,7 +17,20 @@ from typing import Final
 from attrs import evolve
 
 from cigate import cel
-from cigate.cel.syntax import IN, OR, TERNARY, Call, Comprehension, ListOf, Literal, Node, render_readable
+from cigate.cel.syntax import (
+    IN,
+    OR,
+    TERNARY,
+    Call,
+    Comprehension,
+    ListOf,
+    Literal,
+    MapOf,
+    Node,
+    children,
+    path_of,
+    render_readable,
+)
 from cigate.cel.types import BOOL, DYN, INT, STRING
 from cigate.policy.rewriting import rebuilt
 
@@ -28,7 +43,11 @@ _SAMPLES: Final[Mapping[cel.Type, Node]] = {
 
 
 def guarded(node: Node, declarations: cel.Declarations) -> Node:
-    """The expression with each comparison of an open fact guarded; it fits `declarations` already."""
+    """The expression with each comparison of an open fact guarded; it fits `declarations` already.
+
+    Raises:
+        CompileError: `cel.type`, an open fact is compared within a list or a map.
+    """
     if isinstance(node, Comprehension):
         inside = _inside(node, declarations)
         return evolve(
@@ -44,6 +63,13 @@ def _guarded_call(call: Call, declarations: cel.Declarations) -> Node:
     if call.target is not None or call.function not in (*_EQUALITIES, IN):
         return call
     left, right = call.arguments
+    if _buries(call, declarations):
+        raise cel.CompileError(
+            "cel.type",
+            "this compares a fact of unknown type within a list or a map, where another type would be no error",
+            fix="compare the fact itself: fact == value, or fact in [value, value]",
+            offset=call.at,
+        )
     if call.function == IN:
         if _type(left, declarations) != DYN:
             return call
@@ -57,12 +83,41 @@ def _guarded_call(call: Call, declarations: cel.Declarations) -> Node:
     return _guard(call, left, (right,))
 
 
+def _buries(call: Call, declarations: cel.Declarations) -> bool:
+    """Whether it compares what is within a list or a map, and that has an open fact in it."""
+
+    def is_open(node: Node) -> bool:
+        if isinstance(node, ListOf | MapOf):
+            return any(map(is_open, children(node)))
+        kind = _type(node, declarations)
+        # To compare a whole map of facts is a presence test, and judged as one.
+        return kind == DYN or (path_of(node) is None and _has_dyn(kind))
+
+    left, right = call.arguments
+    within = [side for side in (left, right) if _type(side, declarations) != DYN]
+    if call.function != IN:
+        return MapOf(0, ()) not in within and any(map(is_open, within))
+    match right:
+        case MapOf(entries=entries):
+            items = tuple(key for key, _ in entries)
+        case ListOf(items=items):
+            pass
+        case _:
+            items = (right,) if _type(right, declarations).name == "list" else ()
+    return any(map(is_open, items)) or (left in within and is_open(left))
+
+
+def _has_dyn(kind: cel.Type) -> bool:
+    return kind == DYN or any(map(_has_dyn, kind.arguments))
+
+
 def _item_samples(container: Node, declarations: cel.Declarations) -> tuple[Node, ...] | None:
-    """A value of each type that the list has; None where nobody can tell."""
-    if isinstance(container, ListOf):
-        samples = {_type(item, declarations): item for item in reversed(container.items)}
-        # Items whose types are known only at evaluation each speak for themselves.
-        return container.items if DYN in samples else tuple(samples.values())
+    """A value of each type that the list, or the keys of the map, have; None where nobody can tell."""
+    if isinstance(container, ListOf | MapOf):
+        items = (
+            container.items if isinstance(container, ListOf) else tuple(key for key, _ in container.entries)
+        )
+        return tuple({_type(item, declarations): item for item in reversed(items)}.values())
     kind = _type(container, declarations)
     sample = _SAMPLES.get(kind.arguments[0]) if kind.name == "list" else None
     return None if sample is None else (sample,)

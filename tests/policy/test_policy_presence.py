@@ -147,3 +147,50 @@ def test_whoever_tests_for_a_whole_map_excuses_all_that_is_in_it() -> None:
     engine = policy(allow(), ask("!has(device.posture) || device.posture.age > 30"))
     assert engine.decide(facts(device=None)).effect is Effect.REQUIRE_APPROVAL
     assert engine.decide(facts(device={"posture": {}})).code == "policy.rule-error"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "[device.posture.compliant] == [false]",
+        "[false] == [device.posture.compliant]",
+        "[1, device.posture.compliant] != [1, true]",
+        "[[device.posture.compliant]] == [[false]]",
+        '{"a": device.posture.compliant} == {"a": false}',
+        '{device.posture.name: 1} == {"a": 1}',
+        "[device.posture.compliant].map(x, x) == [false]",
+        "(true ? [device.posture.compliant] : []) == [false]",
+        "[device.posture.compliant] in [[false]]",
+        "false in [device.posture.compliant]",
+        "false in [device.posture.compliant].filter(x, true)",
+        "false in {device.posture.compliant: 1}",
+        "device.posture.compliant in [history.compliant, false]",
+        "user.roles.exists(r, [device.posture.compliant] == [r == 'sre'])",
+        "variables.buried == [false]",
+    ],
+)
+@pytest.mark.parametrize("rule", [deny, allow])
+def test_an_open_fact_within_a_list_or_map_is_compared_with_nothing(rule: Any, expression: str) -> None:
+    with pytest.raises(PolicyError, match="compare the fact itself") as caught:
+        policy(allow(), rule(expression), variables={"buried": "[device.posture.compliant]"})
+    assert caught.value.code == "policy.type"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "device.posture.compliant in [false, false]",
+        "device.posture.compliant in {false: 1}",
+        "device.posture.compliant in {false: device.posture.age}",
+        '{"a": device.posture.compliant}.a == false',
+        "[device.posture.compliant][0] == false",
+        "[device.posture.compliant].exists(x, x == false)",
+    ],
+)
+def test_where_an_open_fact_can_be_compared_another_type_is_an_error(expression: str) -> None:
+    engine = policy(allow(), deny(expression))
+    codes = [
+        engine.decide(facts(device={"posture": {"compliant": value, "age": 3}})).code
+        for value in (True, False, "false", 0)
+    ]
+    assert codes == ["policy.allowed", "policy.denied", "policy.rule-error", "policy.rule-error"]

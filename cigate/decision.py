@@ -66,12 +66,16 @@ class Want:
 
 @frozen
 class Token:
-    """One token to take from a bucket that holds `limit` and refills over `per`."""
+    """One token to take from a bucket that gives at most `limit` in any window of `per`.
+
+    `message` is what the rule says to whoever finds it empty; empty: the rule says nothing.
+    """
 
     rule: str
     bucket: tuple[str, ...]
     limit: int
     per: timedelta
+    message: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -80,6 +84,7 @@ class Token:
             "bucket": list(self.bucket),
             "limit": self.limit,
             "per": seconds(self.per),
+            **({"message": self.message} if self.message else {}),
         }
 
 

@@ -113,6 +113,7 @@ def _take(document: Mapping[str, Any]) -> Take:
                 tuple(document["bucket"]),
                 document["limit"],
                 parse_duration(document["per"]),
+                document.get("message", ""),
             )
         case "quorum":
             return Quorum(

@@ -89,7 +89,8 @@ def combine(verdicts: Sequence[Verdict], facts: Facts) -> Answer:
         reasons = tuple(_reason("throttle.rule", verdict, facts) for verdict in closed)
         return Answer(Effect.THROTTLE, "throttle.rule", reasons)
 
-    quorums, tokens = map(_quorum, of[Effect.REQUIRE_APPROVAL]), map(_token, of[Effect.THROTTLE])
+    quorums = map(_quorum, of[Effect.REQUIRE_APPROVAL])
+    tokens = (_token(verdict, facts) for verdict in of[Effect.THROTTLE])
     takes: tuple[Take, ...] = (*quorums, *_budget(facts), *tokens)
     reasons = tuple(_reason("policy.allowed", verdict, facts) for verdict in of[Effect.ALLOW])
     return Answer(Effect.ALLOW, "policy.allowed", reasons, takes=takes)
@@ -98,9 +99,8 @@ def combine(verdicts: Sequence[Verdict], facts: Facts) -> Answer:
 def people_who_count(clause: Clause, facts: Facts) -> tuple[str, ...]:
     """Who counts for a clause, each once, in order: not the requester, with a listed role, in time.
 
-    An approval that says when it was given counts within the clause's `ttl` of `now`; so not where `now` is
-    unknown. One without a time counts: those too old never enter the facts. Where the requester is unknown
-    nobody can be told from them, so nobody counts.
+    An approval counts within the clause's `ttl` of `now`, so neither where `now` is unknown nor where it does not
+    say when it was given. Where the requester is unknown nobody can be told from them, so nobody counts.
     """
     requester = facts.get("user.id")
     if requester is None:
@@ -140,7 +140,12 @@ def merged_advice(each: Iterable[Mapping[str, tuple[str, ...]]]) -> Mapping[str,
 
 
 def message_of(verdict: Verdict, facts: Facts) -> str:
-    """What the rule says: its message expression if that gives a text, else its message, else its name."""
+    """What the rule says of itself, else its name."""
+    return _said(verdict, facts) or f"the rule {verdict.rule.name} is true"
+
+
+def _said(verdict: Verdict, facts: Facts) -> str:
+    """The text of its message expression if that gives one, else its message, which may be empty."""
     rule, program = verdict.rule, verdict.compiled.message
     if program is not None:
         try:
@@ -149,7 +154,7 @@ def message_of(verdict: Verdict, facts: Facts) -> str:
             said = None
         if isinstance(said, str) and said:
             return said[:_LONGEST_MESSAGE]
-    return rule.message or f"the rule {rule.name} is true"
+    return rule.message
 
 
 def _reason(code: str, verdict: Verdict, facts: Facts) -> Reason:
@@ -162,9 +167,7 @@ def _person(name: str) -> str:
 
 
 def _in_time(given: datetime | None, clause: Clause, now: datetime | None) -> bool:
-    if given is None:
-        return True
-    return now is not None and timedelta(0) <= now - given <= clause.ttl
+    return given is not None and now is not None and timedelta(0) <= now - given <= clause.ttl
 
 
 def _want(verdict: Verdict) -> Want:
@@ -182,10 +185,10 @@ def _clause(verdict: Verdict) -> Clause:
     return verdict.rule.approval
 
 
-def _token(verdict: Verdict) -> Token:
+def _token(verdict: Verdict, facts: Facts) -> Token:
     throttle = verdict.rule.throttle
     assert throttle is not None  # one without has throttled by now
-    return Token(verdict.rule.name, verdict.bucket, throttle.limit, throttle.per)
+    return Token(verdict.rule.name, verdict.bucket, throttle.limit, throttle.per, _said(verdict, facts))
 
 
 def _budget(facts: Facts) -> tuple[Reservation, ...]:

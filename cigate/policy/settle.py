@@ -23,7 +23,7 @@ def settle(decision: Decision, taken: Taken) -> Decision:
     A decision that is not an allow asked for nothing and comes back unchanged. With all of it taken an
     allow holds.
     Controls take all or nothing: what is refused decides, a quorum or the budget as a deny, a token as a
-    throttle.
+    throttle. It is the only ground: why a rule would have allowed is none for the answer that it did not.
 
     Args:
         decision: what `decide` gave.
@@ -39,13 +39,14 @@ def settle(decision: Decision, taken: Taken) -> Decision:
     code = taken.code or usual
     message = taken.message or words
     rule = "" if isinstance(taken.refused, Reservation) else taken.refused.rule
+    said = taken.refused.message if isinstance(taken.refused, Token) else ""
     retry = taken.retry_after if effect is Effect.THROTTLE else None
     wait = f" A token is there in {seconds(retry)}." if retry is not None else ""
     return evolve(
         decision,
         effect=effect,
         code=code,
-        reasons=(Reason(code, message, rule), *decision.reasons),
+        reasons=(Reason(code, said or message, rule),),
         takes=(),
         retry_after=retry,
         explain=partial(

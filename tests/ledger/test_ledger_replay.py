@@ -27,7 +27,7 @@ from cigate.facts import Facts
 from cigate.ledger import Difference, Draft, Entry, replay, taken_from_json
 
 POLICY = "sha256:" + "0a" * 32
-TOKEN = Token("at-most-ten", ("agent-1",), 10, timedelta(hours=1))
+TOKEN = Token("at-most-ten", ("agent-1",), 10, timedelta(hours=1), "ten an hour, please")
 
 
 def decide(policy_digest: str, facts: Facts) -> Decision:

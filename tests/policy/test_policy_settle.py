@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from policy_writing import allow, ask, deny, facts, policy, throttle
 
-from cigate.decision import Decision, Effect, Quorum, Reservation, Taken, Token
+from cigate.decision import Decision, Effect, Quorum, Reason, Reservation, Taken, Token
 from cigate.policy import settle
 
-BOB = {"user": "bob"}
+BOB = {"user": "bob", "at": "2026-11-24T07:59:00Z"}
 
 
 def wanting() -> Decision:
@@ -41,9 +41,19 @@ def test_what_is_refused_decides(kind: type, effect: Effect, code: str, retry: t
     settled = settle(decision, Taken(refused, code, "it is gone", retry_after=timedelta(seconds=90)))
     assert (settled.effect, settled.code, settled.retry_after) == (effect, code, retry)
     assert (settled.takes, settled.wants, settled.allowed) == ((), (), False)
-    assert (settled.reasons[0].code, settled.reasons[0].message) == (code, "it is gone")
-    assert settled.reasons[1:] == decision.reasons
+    assert [(reason.code, reason.message) for reason in settled.reasons] == [(code, "it is gone")]
+    assert settled.rules == decision.rules
     assert code in settled.explain()
+
+
+def test_a_throttle_rule_says_itself_why_its_bucket_is_empty() -> None:
+    computed = {"messageExpression": '"wait, " + agent.id', "message": "later"}
+    for more, said in ((computed, "wait, agent-1"), ({"message": "later"}, "later")):
+        rule = throttle(key=["agent.id"], name="t", **more)
+        decision = policy(allow(message="go ahead"), rule).decide(facts(budget=None))
+        settled = settle(decision, Taken(decision.takes[0], "throttle.empty", "10 an hour"))
+        assert settled.reasons == (Reason("throttle.empty", said, "t"),)
+        assert "10 an hour" in settled.explain()
 
 
 def test_what_would_deny_is_taken_before_what_would_throttle_wherever_the_rules_stand() -> None:

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from attrs import evolve, field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cigate.action import Action
 from cigate.controls import PERIODS, Budget
 from cigate.credentials import CredentialBroker, Tag
+from cigate.credentials.jws import private_key
 from cigate.errors import CigateError, ConfigError, PolicyError
 from cigate.facts import FactType, Schema
 from cigate.inventory import Inventory, StaticInventory
@@ -29,6 +31,7 @@ from cigate.money import MOST_MINOR_UNITS, Money
 from cigate.pipelines import Pipeline
 from cigate.policy import PolicyEngine
 from cigate.risk import RiskScorer, WeightedScorer
+from cigate.secret import Secret
 from cigate.signing import KeyRecord, Keyring, KeyUse
 from cigate.stores import check_uri
 from cigate.wire import canonical, settings, yamldoc
@@ -126,15 +129,50 @@ class Configuration:
         with self._at("audience"):
             return settings.text(self.sections["audience"], "")
 
-    def ledger_key(self) -> Path:
-        """The file of the ledger's private key; `ledger: {key: {secret: {file: PATH}}}`, by default `ledger.key`."""
+    def ledger_key(self) -> Path | Ed25519PrivateKey:
+        """The ledger's private key: its file, by default `ledger.key`, or the key itself from the environment.
+
+        `ledger: {key: {secret: {file: PATH}}}`, or `{env: NAME}` of a variable that holds PKCS #8 PEM.
+
+        Raises:
+            ConfigError: `config.*`; and of a key from the environment `secret.missing`, `key.*`, `ledger.key`.
+        """
+        kind, named = self._ledger_secret()
+        if kind == "file":
+            return self.folder / named
+        with self._at("ledger"):
+            try:
+                key = private_key(Secret.from_env(named))
+            except ConfigError as error:
+                fix = "set it to the PEM of the ledger's key; init makes keys in files only"
+                raise ConfigError(error.code, error.message, where="/key/secret/env", fix=fix) from None
+            if not isinstance(key, Ed25519PrivateKey):
+                raise ConfigError(
+                    "ledger.key", "the ledger's key must be an Ed25519 private key", where="/key/secret/env"
+                )
+            return key
+
+    def ledger_public_key(self) -> Path:
+        """The file of the ledger's public key: beside the private one's, or beside gateway.yaml."""
+        kind, named = self._ledger_secret()
+        return (self.folder / named).with_suffix(".pub") if kind == "file" else self.folder / "ledger.pub"
+
+    def _ledger_secret(self) -> tuple[str, str]:
         with self._at("ledger"):
             key = settings.section(self._mapping("ledger"), "", known=("key",)).get("key")
             if key is None:
-                return self.folder / "ledger.key"
+                return "file", "ledger.key"
             secret = settings.section(key, "/key", known=("secret",)).get("secret")
-            file = settings.section(secret, "/key/secret", known=("file",)).get("file")
-            return self.folder / settings.text(file, "/key/secret/file")
+            source = settings.section(secret, "/key/secret", known=("env", "file"))
+            if len(source) != 1:
+                raise ConfigError(
+                    "config.secret",
+                    "a secret has one source",
+                    where="/key/secret",
+                    fix="{secret: {file: PATH}}",
+                )
+            ((kind, named),) = source.items()
+            return kind, settings.text(named, f"/key/secret/{kind}")
 
     def load(self) -> Loaded:
         """Build every value; the policy is compiled against the actions' own schemas.

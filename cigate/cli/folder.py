@@ -16,6 +16,7 @@ from cigate.errors import ConfigError, RequestError
 from cigate.gateway import Gateway, utc_now
 from cigate.journal import read_row, scan_rows
 from cigate.signing import Algorithm, KeyRecord, KeyUse, Signer, load_private_key, write_key_pair
+from cigate.signing.signer import PrivateKey
 from cigate.stores import Key, Store, create_store, open_store
 from cigate.wire.settings import unknown_name
 
@@ -33,6 +34,7 @@ def init(arguments: argparse.Namespace) -> int:
                 f"there is no {path}",
                 fix="cigate init DIR, or write one and init --config FILE",
             )
+        _refuse_other_state(path)
     made = written + make_state(path)
     say(f"made in {path.parent}: {', '.join(made)}")
     say("next, in that folder: keygen, enrol, sign, submit; `cigate --help` lists the verbs")
@@ -49,6 +51,14 @@ def make_folder(folder: Path) -> Path:
     return folder / "gateway.yaml"
 
 
+def _refuse_other_state(config: Path) -> None:
+    """State is made once, whichever way `init` was called."""
+    configuration = read_configuration(config)
+    kind, _, name = configuration.store.partition(":")
+    if kind == "sqlite":
+        _refuse_to_overwrite(configuration.folder / name)
+
+
 def make_state(config: Path) -> list[str]:
     """Keys, store and ledger for a configuration that has none. The names of the files that were made.
 
@@ -57,9 +67,9 @@ def make_state(config: Path) -> list[str]:
     configuration = read_configuration(config)
     configuration.load()
     configuration.pipelines()
-    key, public = configuration.ledger_key(), ledger_public_key(configuration)
+    key, public = configuration.ledger_key(), configuration.ledger_public_key()
     made: list[Path] = []
-    if not key.exists():
+    if isinstance(key, Path) and not key.exists():
         _refuse_to_overwrite(public)
         made.append(key)
         write_key_pair(key, algorithm=Algorithm.ED25519).unlink()
@@ -79,11 +89,6 @@ def gateway(arguments: argparse.Namespace) -> Gateway:
 
 def configuration(arguments: argparse.Namespace) -> Configuration:
     return read_configuration(arguments.config)
-
-
-def ledger_public_key(configuration: Configuration) -> Path:
-    """Where `init` put the ledger's public key: beside the private one."""
-    return configuration.ledger_key().with_suffix(".pub")
 
 
 def signer(arguments: argparse.Namespace, use: KeyUse) -> Signer:
@@ -117,11 +122,12 @@ def signer(arguments: argparse.Namespace, use: KeyUse) -> Signer:
     return Signer.from_pem(arguments.key, key_id=record.id, audience=found.audience)
 
 
-def public_pem(key: Path) -> bytes:
-    """The public half (SPKI PEM) of a private key's file."""
+def public_pem(key: Path | PrivateKey) -> bytes:
+    """The public half (SPKI PEM) of a private key, or of the file that holds one."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return load_private_key(key).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = load_private_key(key) if isinstance(key, Path) else key
+    return private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def check_known(configuration: Configuration, store: Store, scope: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import evolve
 
-from cigate.cli.folder import configuration, ledger_public_key, read_input, say, show
+from cigate.cli.folder import configuration, read_input, say, show
 from cigate.decision import Decision
 from cigate.errors import LedgerError, RequestError
 from cigate.facts import Facts
@@ -120,7 +120,7 @@ def _decider(ledger: Ledger, other: PolicyEngine | None) -> Callable[[str, Facts
 def _read(arguments: argparse.Namespace) -> Ledger:
     found = configuration(arguments)
     store = open_store(found.store, folder=found.folder)
-    ledger = Ledger(store, _key_bytes(ledger_public_key(found)))
+    ledger = Ledger(store, _key_bytes(found.ledger_public_key()))
     anchor = anchor_of(store)
     if anchor is not None:
         anchor.check(ledger.head, ledger.root_at)
@@ -130,7 +130,7 @@ def _read(arguments: argparse.Namespace) -> Ledger:
 def _public_key(arguments: argparse.Namespace) -> bytes | None:
     path = Path(arguments.public_key) if arguments.public_key else None
     if path is None and Path(arguments.config).exists():
-        path = ledger_public_key(configuration(arguments))
+        path = configuration(arguments).ledger_public_key()
     if path is None:
         say("no public key is at hand: the export is held against the key that it names itself")
         return None

@@ -59,8 +59,9 @@ def test_init_config_makes_the_state_once(desk: Desk, tmp_path: Path) -> None:
     desk.ok("init", "--config", config)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     again = desk.cigate("init", "--config", config)
-    assert again.code in (2, 3)
-    assert "store.exists" in again.err
+    assert again.code == 2
+    assert "init.exists" in again.err
+    assert "state.db" in again.err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -93,6 +94,61 @@ def test_a_mistake_can_be_put_right_and_init_run_again(
     for name, text in right.items():
         (folder / name).write_text(text)
     desk.ok("init", "--config", folder / "gateway.yaml")
+
+
+def env_key(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str = "ed25519") -> Path:
+    """A folder by hand, whose ledger's key is in a variable and in no file of it."""
+    folder = tmp_path / "byhand"
+    folder.mkdir(mode=0o700)
+    for name in ("gateway.yaml", "policy.yaml"):
+        shutil.copy(desk.folder / name, folder / name)
+    config = folder / "gateway.yaml"
+    config.write_text(config.read_text() + "ledger: {key: {secret: {env: CIGATE_LEDGER_KEY}}}\n")
+    desk.ok("keygen", tmp_path / "outside.key", "--algorithm", algorithm)
+    monkeypatch.setenv("CIGATE_LEDGER_KEY", (tmp_path / "outside.key").read_text())
+    return config
+
+
+def test_the_ledgers_key_may_be_in_the_environment(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = env_key(desk, tmp_path, monkeypatch)
+    desk.ok("init", "--config", config)
+    assert not list(config.parent.glob("ledger.key"))
+    assert (config.parent / "ledger.pub").read_bytes() == (tmp_path / "outside.key.pub").read_bytes()
+    assert desk.ok("health", "--config", config).json["ok"] is True
+    desk.ok("halt", "looking", "--config", config)
+    desk.ok("adopt", "restored", "--config", config)
+    monkeypatch.delenv("CIGATE_LEDGER_KEY")
+    assert desk.ok("ledger", "verify", "--config", config).json["ok"] is True
+    unset = desk.cigate("health", "--config", config)
+    assert unset.code == 2
+    assert "CIGATE_LEDGER_KEY" in unset.err
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "value", "code"),
+    [
+        ("ed25519", None, "secret.missing"),
+        ("ed25519", "c2VjcmV0", "key.malformed"),
+        ("ecdsa-p256-sha256", "", "ledger.key"),
+    ],
+)
+def test_a_ledger_key_that_is_not_in_the_environment_is_not_made(
+    algorithm: str, value: str | None, code: str, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = env_key(desk, tmp_path, monkeypatch, algorithm)
+    if value is None:
+        monkeypatch.delenv("CIGATE_LEDGER_KEY")
+    elif value:
+        monkeypatch.setenv("CIGATE_LEDGER_KEY", value)
+    said = desk.cigate("init", "--config", config)
+    assert said.code == 2
+    assert f"gateway.yaml:{len(config.read_text().splitlines())}:" in said.err
+    assert code in said.err
+    assert "c2VjcmV0" not in said.err
+    assert code != "secret.missing" or "init makes keys in files only" in said.err
+    assert {path.name for path in config.parent.iterdir()} == {"gateway.yaml", "policy.yaml"}
 
 
 def test_init_without_anything_says_what_it_wants(desk: Desk, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from cigate.decision import Effect, Obligations, Quorum, Reservation, Token, Wan
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy import PolicyEngine, decide
 
-BOB = {"user": "bob", "roles": ["sre"]}
-CAROL = {"user": "carol", "roles": ["sre", "lead"]}
+GIVEN = "2026-11-24T07:59:00Z"
+BOB = {"user": "bob", "roles": ["sre"], "at": GIVEN}
+CAROL = {"user": "carol", "roles": ["sre", "lead"], "at": GIVEN}
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
 ERROR = "device.posture.nothing == 1"
@@ -142,17 +143,18 @@ def test_budget_is_taken_for_a_cost_above_zero_where_the_facts_carry_a_budget(
 PEOPLE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], int]] = {
     "nobody": ({}, [], 1),
     "one": ({}, [BOB], 0),
-    "the requester": ({}, [{"user": "alice@example.com", "roles": ["sre"]}], 1),
-    "the requester in capitals": ({}, [{"user": "ALICE@example.com"}], 1),
+    "the requester": ({}, [{**BOB, "user": "alice@example.com"}], 1),
+    "the requester in capitals": ({}, [{**BOB, "user": "ALICE@example.com"}], 1),
     "one person twice": ({"count": 2}, [BOB, {**BOB, "roles": ["lead"]}], 1),
     "one person in two spellings": ({"count": 2}, [BOB, {**BOB, "user": "Bob"}], 1),
     "two people": ({"count": 2}, [BOB, CAROL], 0),
     "the wrong role": ({"roles": ["lead"]}, [BOB], 1),
     "any of the roles": ({"roles": ["lead", "sre"], "count": 2}, [BOB, CAROL], 0),
-    "no role where one is asked": ({"roles": ["sre"]}, [{"user": "bob"}], 1),
-    "no role where none is asked": ({}, [{"user": "bob"}], 0),
+    "no role where one is asked": ({"roles": ["sre"]}, [{"user": "bob", "at": GIVEN}], 1),
+    "no role where none is asked": ({}, [{"user": "bob", "at": GIVEN}], 0),
     "just in time": ({"ttl": "30m"}, [{**BOB, "at": NOW - timedelta(minutes=30)}], 0),
     "too late": ({"ttl": "30m"}, [{**BOB, "at": NOW - timedelta(minutes=30, seconds=1)}], 1),
+    "at a time that is unknown": ({}, [{"user": "bob", "roles": ["sre"]}], 1),
     "from the future": ({}, [{**BOB, "at": NOW + timedelta(seconds=1)}], 1),
 }
 

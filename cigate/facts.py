@@ -24,6 +24,8 @@ Value = Any
 
 BIGGEST_INTEGER: Final = 2**53 - 1
 LONGEST_DURATION: Final = timedelta(seconds=99_999_999_999)
+_ANY: Final = (-BIGGEST_INTEGER, BIGGEST_INTEGER)
+_COUNT: Final = (0, BIGGEST_INTEGER)
 
 
 class FactType(StrEnum):
@@ -41,7 +43,15 @@ class FactType(StrEnum):
     """A list of maps: `user` string, `roles` list(string), `at` timestamp."""
 
 
+Bounds = tuple[int, int]
+"""The least and the greatest that an integer may be."""
+
+
 def _frozen_types(given: Mapping[str, FactType]) -> Mapping[str, FactType]:
+    return MappingProxyType(dict(given))
+
+
+def _frozen_bounds(given: Mapping[str, Bounds]) -> Mapping[str, Bounds]:
     return MappingProxyType(dict(given))
 
 
@@ -53,10 +63,13 @@ class Schema:
         fields: dotted path to type, `{"agent.managed": FactType.BOOL}`. Nothing below an open map is listed.
         parameters: for each action that exists, its parameters' types. None: `parameters.*` is dynamic and
             action names are unchecked.
+        bounds: dotted path to the least and the greatest value of an integer, of an open map's member too.
+            None given: any that JSON can say.
     """
 
     fields: Mapping[str, FactType] = field(converter=_frozen_types)
     parameters: Mapping[str, Mapping[str, FactType]] | None = None
+    bounds: Mapping[str, Bounds] = field(factory=dict, converter=_frozen_bounds)
     _groups: frozenset[str] = field(init=False, eq=False, repr=False)
 
     @_groups.default
@@ -161,18 +174,18 @@ def _conform(document: object, prefix: str, schema: Schema) -> Mapping[str, Valu
         path = f"{prefix}{name}"
         wanted = schema.fields.get(path)
         if wanted is not None:
-            kept[name] = _conform_value(value, wanted, path)
+            kept[name] = _conform_value(value, wanted, path, schema)
         elif path in groups:
             kept[name] = _conform(value, f"{path}.", schema)
     return MappingProxyType(kept)
 
 
-def _conform_value(value: object, wanted: FactType, path: str) -> Value:
+def _conform_value(value: object, wanted: FactType, path: str, schema: Schema) -> Value:
     match wanted:
         case FactType.BOOL if isinstance(value, bool):
             return value
         case FactType.INT if type(value) is int:
-            return _bounded(value, path)
+            return _bounded(value, path, schema)
         case FactType.STRING if isinstance(value, str):
             return _text(value, path)
         case FactType.TIMESTAMP if isinstance(value, datetime | str):
@@ -180,36 +193,37 @@ def _conform_value(value: object, wanted: FactType, path: str) -> Value:
         case FactType.DURATION if isinstance(value, timedelta | str):
             return _duration(value, path)
         case FactType.TIMESTAMP | FactType.DURATION if isinstance(value, Mapping):
-            found = _scalar(value, path)
+            found = _scalar(value, path, schema)
             if isinstance(found, datetime if wanted is FactType.TIMESTAMP else timedelta):
                 return found
         case FactType.STRINGS if isinstance(value, list | tuple):
             if all(isinstance(item, str) for item in value):
                 return tuple(_text(item, f"{path}.{at}") for at, item in enumerate(value))
         case FactType.SCALARS if isinstance(value, Mapping):
-            members = {_name(name, path): _scalar(item, f"{path}.{name}") for name, item in value.items()}
-            return MappingProxyType(members)
+            return MappingProxyType(
+                {_name(name, path): _scalar(item, f"{path}.{name}", schema) for name, item in value.items()}
+            )
         case FactType.APPROVALS if isinstance(value, list | tuple):
-            return tuple(_approval(item, f"{path}.{at}") for at, item in enumerate(value))
+            return tuple(_approval(item, f"{path}.{at}", schema) for at, item in enumerate(value))
     raise _wrong(path, wanted.value, value)
 
 
 _APPROVAL: Final = {"user": FactType.STRING, "roles": FactType.STRINGS, "at": FactType.TIMESTAMP}
 
 
-def _approval(value: object, path: str) -> Mapping[str, Value]:
+def _approval(value: object, path: str, schema: Schema) -> Mapping[str, Value]:
     if not isinstance(value, Mapping) or "user" not in value:
         raise _wrong(path, "a map with a user", value)
     return MappingProxyType(
         {
-            name: _conform_value(value[name], kind, f"{path}.{name}")
+            name: _conform_value(value[name], kind, f"{path}.{name}", schema)
             for name, kind in _APPROVAL.items()
             if name in value
         }
     )
 
 
-def _scalar(value: object, path: str) -> Value:
+def _scalar(value: object, path: str, schema: Schema) -> Value:
     if isinstance(value, bool):
         return value
     if isinstance(value, timedelta):
@@ -217,7 +231,7 @@ def _scalar(value: object, path: str) -> Value:
     if isinstance(value, str):
         return _text(value, path)
     if type(value) is int:
-        return _bounded(value, path)
+        return _bounded(value, path, schema)
     if isinstance(value, datetime):
         return _time(value, path)
     if isinstance(value, Mapping) and len(value) == 1:
@@ -241,9 +255,12 @@ def _text(value: str, path: str) -> str:
     return value
 
 
-def _bounded(value: int, path: str) -> int:
+def _bounded(value: int, path: str, schema: Schema) -> int:
     if abs(value) > BIGGEST_INTEGER:
         raise FactsError("facts.range", "an integer must be within ±(2^53-1)", where=_pointer(path))
+    least, most = schema.bounds.get(path, _ANY)
+    if not least <= value <= most:
+        raise FactsError("facts.range", f"{value} is not from {least} to {most}", where=_pointer(path))
     return value
 
 
@@ -347,5 +364,14 @@ _DEFAULT = Schema(
         "approvals": FactType.APPROVALS,
         "history": FactType.SCALARS,
         "runner": FactType.SCALARS,
-    }
+    },
+    bounds={
+        "attestation.level": (0, 3),
+        "risk.score": (0, 100),
+        "cost.estimate": _COUNT,
+        "budget.remaining": _COUNT,
+        "history.requests": _COUNT,
+        "history.denials": _COUNT,
+        "history.failures": _COUNT,
+    },
 )

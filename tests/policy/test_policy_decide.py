@@ -78,6 +78,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str, str]] = {
     "no action": ([allow()], {"action": None}, "deny", "facts.missing"),
     "a fact of a wrong type": ([allow()], {"agent": {"managed": "yes"}}, "deny", "facts.type"),
     "a number out of range": ([allow()], {"risk": {"score": 2**60}}, "deny", "facts.range"),
+    "a price below zero": ([allow()], {"cost": {"estimate": -1}}, "deny", "facts.range"),
     "an unread fact is absent": ([allow()], {"risk": None, "device": None}, "allow", "policy.allowed"),
 }
 

@@ -29,6 +29,15 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"risk": {"score": 1.0}}, "facts.type", "/risk/score"),
     ({"risk": {"score": "1"}}, "facts.type", "/risk/score"),
     ({"risk": {"score": BIGGEST_INTEGER + 1}}, "facts.range", "/risk/score"),
+    ({"risk": {"score": -1}}, "facts.range", "/risk/score"),
+    ({"risk": {"score": 101}}, "facts.range", "/risk/score"),
+    ({"attestation": {"level": -1}}, "facts.range", "/attestation/level"),
+    ({"attestation": {"level": 4}}, "facts.range", "/attestation/level"),
+    ({"cost": {"estimate": -1}}, "facts.range", "/cost/estimate"),
+    ({"budget": {"remaining": -1}}, "facts.range", "/budget/remaining"),
+    ({"history": {"requests": -1}}, "facts.range", "/history/requests"),
+    ({"history": {"denials": -1}}, "facts.range", "/history/denials"),
+    ({"history": {"failures": -1}}, "facts.range", "/history/failures"),
     ({"now": "yesterday"}, "facts.type", "/now"),
     ({"now": 0}, "facts.type", "/now"),
     ({"now": datetime(2026, 11, 24)}, "facts.type", "/now"),  # noqa: DTZ001
@@ -56,6 +65,15 @@ def test_a_fact_of_the_wrong_type_is_refused_at_its_place(document: Any, code: s
     with pytest.raises(FactsError) as refused:
         Facts.of(document)
     assert (refused.value.code, refused.value.where) == (code, where)
+
+
+def test_numbers_below_zero_are_numbers_where_nothing_says_otherwise() -> None:
+    facts = Facts.of({"device": {"posture": {"drift": -1}}, "history": {"trend": -3}, "risk": {"score": 0}})
+    assert (facts.get("device.posture.drift"), facts.get("history.trend")) == (-1, -3)
+    bounded = Schema({"n": FactType.INT}, bounds={"n": (-2, 2)})
+    assert Facts.of({"n": -2}, bounded).get("n") == -2
+    with pytest.raises(FactsError, match="3 is not from -2 to 2"):
+        Facts.of({"n": 3}, bounded)
 
 
 def test_times_and_durations_may_be_written_as_text() -> None:
@@ -153,7 +171,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         inside = document
         for group in groups:
             inside = inside.setdefault(group, {})
-        inside[name] = draw(_by_type[fields[path]])
+        bounds = Schema.default().bounds.get(path)
+        inside[name] = draw(_by_type[fields[path]] if bounds is None else st.integers(*bounds))
     return document
 
 

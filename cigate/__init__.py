@@ -8,9 +8,13 @@ and nothing else; each is loaded when it is first used, so that importing cigate
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = (
+    False  # type checkers know it by name; importing typing would cost more than all the rest here
+)
 if TYPE_CHECKING:
+    from typing import Any
+
     from cigate import cel as cel
     from cigate import testing as testing
     from cigate.action import Action as Action

@@ -8,14 +8,18 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from cigate.errors import BackendError, CigateError, LedgerError
-
 Verb = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Gives the exit code; never a traceback for what a user can cause."""
     arguments = command_line().parse_args(argv)
+    from cigate.errors import (
+        BackendError,
+        CigateError,
+        LedgerError,
+    )  # asking for help needs no more than argparse
+
     try:
         return _verb(arguments.verb)(arguments)
     except (BackendError, LedgerError) as error:

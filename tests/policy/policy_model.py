@@ -121,11 +121,10 @@ def _people(rule: ModelRule, facts: ModelFacts) -> tuple[str, ...]:
             continue
         if rule.roles and not any(role in approval.get("roles", []) for role in rule.roles):
             continue
-        if "at" in approval:
-            if facts.now is None:
-                continue
-            age = facts.now - approval["at"]
-            if age < timedelta(0) or age > rule.ttl:
-                continue
+        if "at" not in approval or facts.now is None:
+            continue
+        age = facts.now - approval["at"]
+        if age < timedelta(0) or age > rule.ttl:
+            continue
         found.add(approval["user"])
     return tuple(sorted(found))

@@ -46,7 +46,7 @@ def test_people_tokens_and_budget_that_are_missing_are_named() -> None:
     assert asking.missing == ("2 more approvals by sre or lead for the rule two",)
     taking = explain(
         policy(allow(), ask(name="one"), throttle(key=["agent.id"], name="ten")),
-        facts(approvals=[{"user": "bob"}]),
+        facts(approvals=[{"user": "bob", "at": "2026-11-24T07:59:00Z"}]),
     )
     assert taking.missing == (
         "the approvals of bob for the rule one, used once",

@@ -389,7 +389,15 @@ class Configuration:
         if section not in self._places:
             return ConfigError(code, message, where=str(self.path), fix=fix)
         place = self._places[section]
-        return ConfigError(code, message, where=place.document.place(place.pointer + pointer), fix=fix)
+        return ConfigError(
+            code, message, where=_written(place.document, code, place.pointer + pointer), fix=fix
+        )
+
+
+def _written(document: yamldoc.Document, code: str, pointer: str) -> str:
+    """Where an error stands: at the value, or at the key where that is what nobody knows."""
+    about_key = code in ("config.unknown-key", "config.unknown-signal")
+    return document.place_of_key(pointer) if about_key else document.place(pointer)
 
 
 def schema_of(actions: Mapping[str, Action]) -> Schema:
@@ -474,7 +482,9 @@ def read_configuration(path: Path | str) -> Configuration:
     try:
         value = settings.section(main.value, "", known=SECTIONS)
     except ConfigError as error:
-        raise ConfigError(error.code, error.message, where=main.place(error.where), fix=error.fix) from error
+        raise ConfigError(
+            error.code, error.message, where=_written(main, error.code, error.where), fix=error.fix
+        ) from error
     sections: dict[str, Any] = {}
     places: dict[str, _Place] = {}
     for name, section in value.items():

@@ -57,8 +57,9 @@ class Source:
     document: yamldoc.Document
 
     def error(self, code: str, message: str, pointer: str, *, fix: str = "") -> PolicyError:
-        """The error about the value at a JSON pointer."""
-        return PolicyError(code, message, where=self.document.place(pointer), fix=fix)
+        """The error about the value at a JSON pointer, or about its key where nobody knows that one."""
+        place = self.document.place_of_key if code == "policy.unknown-key" else self.document.place
+        return PolicyError(code, message, where=place(pointer), fix=fix)
 
     def expression_error(
         self, code: str, message: str, pointer: str, expression: str, at: int, *, fix: str = ""

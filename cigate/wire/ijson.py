@@ -14,7 +14,7 @@ import re
 from collections.abc import MutableMapping
 from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cigate.errors import CigateError
 from cigate.wire.pointers import place, pointer, shown
@@ -98,22 +98,30 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
-def scan(text: str, limits: Limits, offsets: MutableMapping[str, int] | None = None) -> Json:
-    """Text to value; `offsets`, if given, is told where in the text each JSON pointer's value begins.
+@frozen
+class Places:
+    """Where in a text each JSON pointer's value begins, and where the name of a member does."""
+
+    values: MutableMapping[str, int] = field(factory=dict)
+    names: MutableMapping[str, int] = field(factory=dict)
+
+
+def scan(text: str, limits: Limits, places: Places | None = None) -> Json:
+    """Text to value; `places`, if given, is told where everything begins.
 
     Raises:
         JSONError: as `parse`.
     """
-    return _Scanner(text, limits, offsets).document()
+    return _Scanner(text, limits, places).document()
 
 
 class _Scanner:
     """One pass over one text. `_path` holds the name or index of the value being read, level by level."""
 
-    def __init__(self, text: str, limits: Limits, offsets: MutableMapping[str, int] | None) -> None:
+    def __init__(self, text: str, limits: Limits, places: Places | None) -> None:
         self._text = text
         self._limits = limits
-        self._offsets = offsets
+        self._places = places
         self._path: list[str | int] = []
         self._items = 0
 
@@ -170,6 +178,8 @@ class _Scanner:
             name, after = self._spelt_name(at)
         if name in inside:
             raise self._refused("json.duplicate-key", f"the name {shown(name)!r} stands here twice")
+        if self._places is not None:
+            self._places.names[pointer(self._path)] = at
         return name, after
 
     def _spelt_name(self, at: int) -> tuple[str, int]:
@@ -189,8 +199,8 @@ class _Scanner:
         self._items += 1
         if self._items > self._limits.items:
             raise self._refused("json.too-many", f"more than {self._limits.items} values")
-        if self._offsets is not None:
-            self._offsets[pointer(self._path)] = at
+        if self._places is not None:
+            self._places.values[pointer(self._path)] = at
         found = _TOKEN.match(self._text, at)
         if found is None:
             if self._text[at : at + 1] == '"':

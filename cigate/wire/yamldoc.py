@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -76,11 +77,13 @@ class Document:
         name: what people call it.
         value: plain dicts, lists, strings, ints, finite floats, bools and None.
         positions: JSON pointer to (line, column), both from 1, of where each value begins.
+        keys: the same of where the key of each value in a map begins.
     """
 
     name: str
     value: Json
     positions: Mapping[str, tuple[int, int]] = field(repr=False)
+    keys: Mapping[str, tuple[int, int]] = field(repr=False)
 
     def position(self, pointer: str) -> tuple[int, int]:
         """Line and column, from 1, of the value at a JSON pointer, or of its nearest parent that is there."""
@@ -92,7 +95,14 @@ class Document:
 
     def place(self, pointer: str) -> str:
         """`NAME:LINE:COLUMN` of the value at a JSON pointer, as compilers and editors write it."""
-        line, column = self.position(pointer)
+        return self._written(self.position(pointer))
+
+    def place_of_key(self, pointer: str) -> str:
+        """The same of the key that the value stands under; of the value where it has none."""
+        return self._written(self.keys.get(pointer) or self.position(pointer))
+
+    def _written(self, position: tuple[int, int]) -> str:
+        line, column = position
         return f"{self.name}:{line}:{column}"
 
 
@@ -132,14 +142,22 @@ def _from_json(text: str, name: str) -> Document | None:
     """The document if it is JSON, which libyaml does not read in full (long names, surrogate pairs)."""
     if text.lstrip(" \t\r\n")[:1] not in ("{", "["):
         return None
-    offsets: dict[str, int] = {}
+    places = ijson.Places()
     try:
-        value = ijson.scan(text, _LIMITS, offsets)
+        value = ijson.scan(text, _LIMITS, places)
     except JSONError:
         # it may be YAML in flow style; and if it is neither, libyaml's own refusal says line and column
         return None
-    positions = {place: ijson.line_and_column(text, offset) for place, offset in offsets.items()}
-    return Document(name, value, MappingProxyType(positions))
+    return Document(name, value, _positions(text, places.values), _positions(text, places.names))
+
+
+def _positions(text: str, offsets: Mapping[str, int]) -> Mapping[str, tuple[int, int]]:
+    lines = [0, *(found.end() for found in re.finditer("\n", text))]
+    found: dict[str, tuple[int, int]] = {}
+    for place, offset in offsets.items():
+        line = bisect_right(lines, offset)
+        found[place] = line, offset - lines[line - 1] + 1
+    return MappingProxyType(found)
 
 
 class _Builder:
@@ -149,6 +167,7 @@ class _Builder:
         self._text = text
         self._name = name
         self._positions: dict[str, tuple[int, int]] = {}
+        self._keys: dict[str, tuple[int, int]] = {}
         self._stack: list[dict[str, Json] | list[Json]] = []
         self._path: list[str | int] = []
         self._root: list[Json] = []
@@ -166,7 +185,8 @@ class _Builder:
             raise YAMLError("yaml.syntax", shown(str(error))) from None
         if not self._root:
             raise YAMLError("yaml.documents", "the document is empty", where="1:1")
-        return Document(self._name, self._root[0], MappingProxyType(self._positions))
+        positions, keys = MappingProxyType(self._positions), MappingProxyType(self._keys)
+        return Document(self._name, self._root[0], positions, keys)
 
     def _take(self, event: yaml.Event) -> None:
         match event:
@@ -230,6 +250,7 @@ class _Builder:
         if key in inside:
             raise _at(event, "yaml.duplicate-key", f"the key {shown(key)!r} stands here twice")
         self._path.append(key)
+        self._keys[pointer(self._path)] = _position(event)
         self._waiting = True
 
 

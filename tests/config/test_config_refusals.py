@@ -64,10 +64,10 @@ SOURCE = '    # source: {git: /srv/repos/app.git, branches: [main, "release/*"]}
 
 # What is replaced, by what, the code, a word of the way out, and the text that the error points at.
 MISSPELLED = {
-    "a section": ("budgets:\n", "budgest:\n", "config.unknown-key", "budgets", None),
-    "of an agent": ("trusted: true", "trustd: true", "config.unknown-key", "trusted", "true\n    capab"),
-    "of a user": (ALICE, ALICE.replace("roles", "rolls"), "config.unknown-key", "roles", "[developer]"),
-    "of a device": ("    posture: {", "    postur: {", "config.unknown-key", "posture", "{compliant"),
+    "a section": ("budgets:\n", "budgest:\n", "config.unknown-key", "budgets", "budgest"),
+    "of an agent": ("trusted: true", "trustd: true", "config.unknown-key", "trusted", "trustd"),
+    "of a user": (ALICE, ALICE.replace("roles", "rolls"), "config.unknown-key", "roles", "rolls"),
+    "of a device": ("    posture: {", "    postur: {", "config.unknown-key", "posture", "postur:"),
     "an owner": (
         "    posture: {",
         "    owner: alic\n    posture: {",
@@ -75,7 +75,7 @@ MISSPELLED = {
         "alice@",
         "alic\n",
     ),
-    "of a budget": ("period: month", "perod: month", "config.unknown-key", "period", "month}"),
+    "of a budget": ("period: month", "perod: month", "config.unknown-key", "period", "perod"),
     "a period": ("period: month", "period: monht", "config.unknown-period", "month", "monht"),
     "a broker's backend": (
         BROKER,
@@ -84,17 +84,23 @@ MISSPELLED = {
         "local",
         "loacl",
     ),
-    "of a broker": (BROKER, "backend: local\n    tll: 3\n    profiles", "config.unknown-key", "known", "3\n"),
+    "of a broker": (BROKER, "backend: local\n    tll: 3\n    profiles", "config.unknown-key", "known", "tll"),
     "of a profile": (
         "{scope: [tests], ttl",
         "{scpe: [tests], ttl",
         "config.unknown-key",
         "scope",
-        "[tests], ttl",
+        "scpe",
     ),
-    "of a pipeline": (PIPELINE, "{backend: local, isolatoin: x}", "config.unknown-key", "isolation", "x}"),
+    "of a pipeline": (
+        PIPELINE,
+        "{backend: local, isolatoin: x}",
+        "config.unknown-key",
+        "isolation",
+        "isolatoin",
+    ),
     "a pipeline's backend": (PIPELINE, "{backend: docker}", "config.unknown-backend", "local", "docker"),
-    "of an action": ("    timeout: 1m", "    timout: 1m", "config.unknown-key", "timeout", "1m"),
+    "of an action": ("    timeout: 1m", "    timout: 1m", "config.unknown-key", "timeout", "timout"),
     "an action's pipeline": (
         "    timeout: 1m",
         "    pipeline: locl",
@@ -110,15 +116,15 @@ MISSPELLED = {
         "tests-read-only",
         "test-read-only",
     ),
-    "of a cost": ("per_minute: 8", "per_minut: 8", "config.unknown-key", "per_minute", "8}"),
+    "of a cost": ("per_minute: 8", "per_minut: 8", "config.unknown-key", "per_minute", "per_minut:"),
     "of a credential": (", ttl: 10m}    ", "", "", "", None),
-    "of a parameter": (NAME, NAME.replace("pattern", "patern"), "config.unknown-key", "pattern", '"[A-Za-z]'),
+    "of a parameter": (NAME, NAME.replace("pattern", "patern"), "config.unknown-key", "pattern", "patern"),
     "of a source": (
         SOURCE,
         "    source: {git: a.git, branch: [main]}\n",
         "config.unknown-key",
         "branches",
-        "[main]",
+        "branch:",
     ),
 }
 del MISSPELLED["of a credential"]
@@ -381,7 +387,7 @@ def test_a_policy_that_names_an_action_that_is_not_there_does_not_load(tmp_path:
         ("{secret: {}}", "config.secret", "{}}"),
         ("{secret: {env: A, file: b}}", "config.secret", "{env"),
         ("{secret: MC4CAQAwBQYDK2VwBCIEIHh4}", "config.type", "MC4"),
-        ("{secret: {evn: A}}", "config.unknown-key", "A}}"),
+        ("{secret: {evn: A}}", "config.unknown-key", "evn"),
         ("MC4CAQAwBQYDK2VwBCIEIHh4", "config.type", "MC4"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_policy_loads_from_a_file_and_errors_carry_its_name(tmp_path: Path) ->
 WRONG = {
     "a misspelt key": (
         "  rules:\n    - name: a\n      effect: deny\n      expresion: agent.managed\n",
-        "8:18",
+        "8:7",
         "policy.unknown-key",
         "did you mean expression?",
     ),
@@ -205,7 +205,7 @@ WRONG = {
     ),
     "an unknown obligation": (
         "  rules:\n    - {name: a, effect: deny, obligations: {ttl_min: 5m}}\n",
-        "6:54",
+        "6:45",
         "policy.unknown-key",
         "did you mean ttl_max?",
     ),
@@ -217,7 +217,7 @@ WRONG = {
     ),
     "an unknown advice": (
         "  rules:\n    - {name: a, effect: deny, advice: {notfy: [sre]}}\n",
-        "6:47",
+        "6:40",
         "policy.unknown-key",
         "did you mean notify?",
     ),

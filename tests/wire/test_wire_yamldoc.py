@@ -205,6 +205,30 @@ def test_every_value_has_its_line_and_column(pointer: str, line: int, column: in
     assert document.place(pointer) == f"p.yaml:{line}:{column}"
 
 
+@pytest.mark.parametrize(
+    ("pointer", "place"),
+    [
+        ("/spec", "2:1"),
+        ("/spec/rules/0/name", "4:7"),
+        ("/spec/rules/1/expression", "7:7"),
+        ("/a~1b~0c/x", "11:9"),
+        # what stands under no key is where its value is
+        ("", "2:1"),
+        ("/spec/rules/0", "4:7"),
+        ("/spec/rules/0/actions/1", "5:20"),
+        ("/nothing", "2:1"),
+    ],
+)
+def test_every_key_has_its_line_and_column(pointer: str, place: str) -> None:
+    assert parse(POLICY, "p").place_of_key(pointer) == f"p:{place}"
+
+
+def test_a_key_in_json_has_its_line_and_column() -> None:
+    document = parse('{"a":\n  {"b": [1],\n "\\u0063": 2}}', "p")
+    places = [(document.place_of_key(each), document.place(each)) for each in ("/a", "/a/b", "/a/c")]
+    assert places == [("p:1:2", "p:2:3"), ("p:2:4", "p:2:9"), ("p:3:2", "p:3:12")]
+
+
 def test_a_document_is_plain_values() -> None:
     assert parse(POLICY, "p").value == {
         "spec": {

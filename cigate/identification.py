@@ -1,7 +1,8 @@
 """Who signed: an envelope goes in, and the attestation of today's key records comes out.
 
 Keys come from the keyring that the host gave and from those that were enrolled into the store, read in one
-snapshot with the fence. A revoked key is an unknown one, to strangers in every respect.
+snapshot with the fence. To strangers a revoked key is an unknown one: same code, same shape, as many records
+read and signatures verified. Both take the time of a P-256 key; a live Ed25519 key takes less.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from cigate.attestation import (
+    NOBODY,
     Approval,
     Attestation,
     AttestationVerifier,
@@ -26,6 +28,9 @@ from cigate.request import Request, Signed
 from cigate.signing import Envelope, KeyRecord, Keyring
 from cigate.state import epoch_began
 from cigate.stores import Key, Store
+from cigate.wire import canonical
+
+_NOBODYS_ROW = canonical.encode(NOBODY.to_json())
 
 
 @frozen
@@ -88,11 +93,11 @@ class Identification:
         rows = self.store.read([FENCE, CLOCK, *(Key("key", hint) for hint in hints)])
         check_clock(rows, self.clock(), self.skew)
         fence = read_fence(rows)
-        stored = {
-            hint: KeyRecord.from_json(read_row(rows[Key("key", hint)]))
-            for hint in hints
-            if Key("key", hint) in rows
+        # One record is read for each hint, so that time does not tell which are enrolled.
+        read = {
+            hint: KeyRecord.from_json(read_row(rows.get(Key("key", hint), _NOBODYS_ROW))) for hint in hints
         }
+        stored = {hint: record for hint, record in read.items() if Key("key", hint) in rows}
         known = {**stored, **{hint: self.keyring[hint] for hint in hints if hint in self.keyring}}
         return {name: record for name, record in known.items() if fence.revocation_of_key(name) is None}
 

@@ -12,6 +12,7 @@ from cigate.attestation.approval import Approval, Verdict, attest_approval
 from cigate.attestation.attestation import Attestation, attest
 from cigate.attestation.dsse import DSSEVerifier
 from cigate.attestation.verifier import (
+    NOBODY,
     OUTWARD_CODE,
     AttestationVerifier,
     Keys,
@@ -20,6 +21,7 @@ from cigate.attestation.verifier import (
 )
 
 __all__ = [
+    "NOBODY",
     "OUTWARD_CODE",
     "Approval",
     "Attestation",

@@ -521,7 +521,7 @@ def test_nobody_holds_the_key_that_stands_in_for_unknown_ones():
     """Its x is the first hash in a row that is on the curve: made, it can be made again by anybody."""
     import hashlib
 
-    from cigate.attestation.verifier import _NOBODY
+    from cigate.attestation.verifier import NOBODY
 
     p = 2**256 - 2**224 + 2**192 + 2**96 - 1
     b = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
@@ -531,7 +531,7 @@ def test_nobody_holds_the_key_that_stands_in_for_unknown_ones():
         for each in hashes
         if pow(pow(x := int.from_bytes(each, "big"), 3, p) - 3 * x + b, (p - 1) // 2, p) == 1
     )
-    assert _NOBODY.public_key[-64:-32] == next(on_curve)
+    assert NOBODY.public_key[-64:-32] == next(on_curve)
 
 
 def test_base64_of_another_spelling_outside_is_refused_at_intake():

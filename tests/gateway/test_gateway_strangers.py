@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cigate import Gateway
+from cigate import Gateway, testing
+from cigate.signing import KeyRecord, Signer
 from cigate.strangers import Strangers
 from cigate.testing import Bench, bench
 
@@ -74,3 +75,24 @@ def test_counts_that_can_not_be_left_end_with_their_process(
     strangers.count("request.syntax")
     strangers.leave()
     assert "could not be left" in caplog.text
+
+
+def test_as_many_key_records_are_read_for_an_unknown_key_as_for_a_known_or_revoked_one(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enrol(name: str) -> None:
+        signer = Signer.generate("ecdsa-p256-sha256", key_id=name, audience=testing.AUDIENCE, clock=at.clock)
+        owner = {"agent": "agent-1234", "user": "alice@example.com"}
+        at.gateway.enrol(KeyRecord.enrol(signer.public_pem(), id=name, use="request", **owner))
+
+    enrol("known"), enrol("revoked")
+    at.gateway.revoke("revoked")
+    read, real = [], KeyRecord.from_json
+    monkeypatch.setattr(KeyRecord, "from_json", lambda row: read.append(1) or real(row))
+    counts = {}
+    for name in ("known", "revoked", "unknown"):
+        forger = Signer.generate("ecdsa-p256-sha256", key_id=name, audience=testing.AUDIENCE, clock=at.clock)
+        read.clear()
+        assert at.gateway.submit(forger.sign(at.request())).code == "attestation.refused"
+        counts[name] = len(read)
+    assert counts == {"known": 1, "revoked": 1, "unknown": 1}

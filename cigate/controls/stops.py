@@ -40,7 +40,7 @@ def _named(scope: Scope, _: object, id: str) -> None:
         raise _no_scope(f"{scope.kind}:{id}")
 
 
-def _no_scope(text: str) -> ConfigError:
+def _no_scope(text: object) -> ConfigError:
     known = ", ".join(_SCOPES[1:])
     return ConfigError("halt.scope", f"{text!r} is no scope", fix=f"write KIND:ID, KIND one of {known}")
 
@@ -63,6 +63,8 @@ class Scope:
         Raises:
             ConfigError: `halt.scope`.
         """
+        if text is not None and not isinstance(text, str):
+            raise _no_scope(text)
         kind, _, id = (text if text is not None else "gateway").partition(":")
         return cls(kind, id)  # type: ignore[arg-type]  # the validator knows the kinds
 

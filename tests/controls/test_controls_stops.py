@@ -76,6 +76,13 @@ def test_a_scope_that_names_nothing_is_refused(text: str) -> None:
     assert refused.value.code == "halt.scope"
 
 
+@pytest.mark.parametrize("given", [7, b"agent:a", ["agent:a"], Scope("agent", "a"), False])
+def test_a_scope_that_is_no_text_is_refused_as_one(given: Any) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Scope.parse(given)
+    assert refused.value.code == "halt.scope"
+
+
 def test_an_id_may_hold_a_colon() -> None:
     scope = Scope.parse("key:urn:key:1")
     assert scope == Scope("key", "urn:key:1")

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 Verb = Callable[[argparse.Namespace], int]
@@ -46,6 +47,25 @@ def _verb(name: str) -> Verb:
     return found
 
 
+def _max_age(text: str) -> int:
+    """Seconds, within a hundred years either way."""
+    found = int(text)
+    if abs(found) > 100 * 366 * 86_400:
+        raise ValueError(text)
+    return found
+
+
+_max_age.__name__ = "age in seconds"  # argparse says "invalid NAME value"
+
+
+class _Version(argparse.Action):
+    """Prints the version of the distribution; it is looked up only when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"cigate {version('cigate-sdk')}")
+        parser.exit()
+
+
 def command_line() -> argparse.ArgumentParser:
     """The whole command line, which the reference in docs is generated from."""
     parser = argparse.ArgumentParser(
@@ -56,6 +76,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", metavar="FILE", default="gateway.yaml", help="the gateway.yaml (default: in this folder)"
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="the version of cigate, and no more")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def verb(under: Any, name: str, function: str, text: str) -> argparse.ArgumentParser:
@@ -150,7 +171,7 @@ def command_line() -> argparse.ArgumentParser:
     made.add_argument("--audience", metavar="A")
     made.add_argument("--commit", metavar="C")
     made.add_argument("--decision", metavar="ID")
-    made.add_argument("--max-age", metavar="S", type=int, help="seconds")
+    made.add_argument("--max-age", metavar="S", type=_max_age, help="seconds")
     made = verb(
         ledger, "replay", "ledger.replay", "decide every entry again; exit 1 and the differences, if any"
     )

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cigate.cli.examples import GATEWAY_YAML, POLICY_YAML
 from cigate.config import Configuration, read_configuration
@@ -19,6 +19,8 @@ from cigate.signing import Algorithm, KeyRecord, KeyUse, Signer, load_private_ke
 from cigate.signing.signer import PrivateKey
 from cigate.stores import Key, Store, create_store, open_store
 from cigate.wire.settings import unknown_name
+
+_MOST_OCTETS: Final = 1024 * 1024
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -179,18 +181,24 @@ def write_once(path: Path, content: bytes, mode: int) -> Path:
     return path
 
 
-def read_input(name: str) -> bytes:
-    """A file's bytes, or stdin's for `-`.
+def read_input(name: str, *, most: int | None = _MOST_OCTETS) -> bytes:
+    """A file's bytes, or stdin's for `-`; at most so many, so that a device can't hold us for ever.
 
     Raises:
-        RequestError: `input.unreadable`.
+        RequestError: `input.unreadable`, `input.too-large`.
     """
-    if name == "-":
-        return sys.stdin.buffer.read()
+    wanted = -1 if most is None else most + 1
     try:
-        return Path(name).read_bytes()
+        if name == "-":
+            found = sys.stdin.buffer.read(wanted)
+        else:
+            with open(Path(name), "rb") as file:
+                found = file.read(wanted)
     except OSError as error:
-        raise RequestError("input.unreadable", f"{name}: {error.strerror}") from None
+        raise RequestError("input.unreadable", f"{name!r}: {error.strerror}") from None
+    if most is not None and len(found) > most:
+        raise RequestError("input.too-large", f"{name!r} has more than {most} bytes")
+    return found
 
 
 def show(document: Any) -> None:

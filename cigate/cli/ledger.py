@@ -15,7 +15,7 @@ from cigate.cli.folder import configuration, read_input, say, show
 from cigate.decision import Decision
 from cigate.errors import LedgerError, RequestError
 from cigate.facts import Facts
-from cigate.ledger import Ledger, verify_export
+from cigate.ledger import BIGGEST_ENTRY, Ledger, verify_export
 from cigate.ledger import check_receipt as check
 from cigate.ledger import replay as replay_entries
 from cigate.policy import PolicyEngine, decide, settle
@@ -35,12 +35,14 @@ def checkpoint(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    outside = read_input(arguments.checkpoint).decode("utf-8", "replace") if arguments.checkpoint else None
+    outside = None
+    if arguments.checkpoint is not None:
+        outside = read_input(arguments.checkpoint).decode("utf-8", "replace")
     if arguments.export is None:
         found = _read(arguments).verify(outside)
     else:
         found = verify_export(
-            read_input(arguments.export), public_key=_public_key(arguments), checkpoint=outside
+            read_input(arguments.export, most=None), public_key=_public_key(arguments), checkpoint=outside
         )
     show(found.to_json())
     if not found.ok:
@@ -71,7 +73,7 @@ def show_entries(arguments: argparse.Namespace) -> int:
 def check_receipt(arguments: argparse.Namespace) -> int:
     try:
         report = check(
-            read_input(arguments.file),
+            read_input(arguments.file, most=2 * BIGGEST_ENTRY),
             public_key=_key_bytes(Path(arguments.public_key)),
             now=datetime.now(UTC),
             expect=arguments.expect,
@@ -88,7 +90,9 @@ def check_receipt(arguments: argparse.Namespace) -> int:
 
 
 def replay(arguments: argparse.Namespace) -> int:
-    other = PolicyEngine.from_path(arguments.policy) if arguments.policy else None
+    if arguments.policy == "":
+        raise RequestError("input.unreadable", "the name of the policy's file is empty")
+    other = PolicyEngine.from_path(arguments.policy) if arguments.policy is not None else None
     ledger = _read(arguments)
     differences = replay_entries(ledger.entries(), _decider(ledger, other), settle)
     show({"entries": ledger.size, "differences": [each.to_json() for each in differences]})
@@ -128,7 +132,7 @@ def _read(arguments: argparse.Namespace) -> Ledger:
 
 
 def _public_key(arguments: argparse.Namespace) -> bytes | None:
-    path = Path(arguments.public_key) if arguments.public_key else None
+    path = Path(arguments.public_key) if arguments.public_key is not None else None
     if path is None and Path(arguments.config).exists():
         path = configuration(arguments).ledger_public_key()
     if path is None:

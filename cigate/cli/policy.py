@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
-from cigate.cli.folder import read_input, say, show
+from cigate.cli.folder import read_input, show
 from cigate.config import read_configuration, schema_of
 from cigate.decision import Decision, Effect
-from cigate.errors import CigateError, RequestError
+from cigate.errors import ConfigError, RequestError
 from cigate.facts import Schema
 from cigate.ledger import BIGGEST_ENTRY
 from cigate.policy import PolicyEngine
@@ -43,7 +43,7 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def _decide(arguments: argparse.Namespace) -> Decision:
-    raw = read_input(arguments.facts)
+    raw = read_input(arguments.facts, most=2 * BIGGEST_ENTRY)
     try:
         facts = ijson.parse(raw, limits=ijson.Limits(octets=2 * BIGGEST_ENTRY))
     except ijson.JSONError as error:
@@ -52,35 +52,44 @@ def _decide(arguments: argparse.Namespace) -> Decision:
         ) from error
     if not isinstance(facts, dict):
         raise RequestError("facts.type", "expected a JSON object of facts", where=arguments.facts)
-    if facts.get("kind") == "decision":
-        facts = _decided_on(facts)
+    if {"index", "kind", "public"} <= facts.keys():
+        facts = _decided_on(facts, arguments.facts)
     return _engine(arguments).decide(facts)
 
 
-def _decided_on(entry: dict[str, ijson.Json]) -> dict[str, ijson.Json]:
+def _decided_on(entry: dict[str, ijson.Json], name: str) -> dict[str, ijson.Json]:
     """The facts in an entry of the ledger, as `ledger show N` prints it."""
+    if entry["kind"] != "decision":
+        raise RequestError(
+            "facts.not-a-decision",
+            f"this entry of the ledger is of the kind {entry['kind']!r}, and only a decision has facts",
+            where=name,
+            fix="`cigate ledger show` lists the entries with their kinds",
+        )
     private = entry.get("private")
     facts = private.get("facts") if isinstance(private, dict) else None
     if not isinstance(facts, dict):
-        raise RequestError("facts.missing", "this was refused before there were facts to decide on")
+        raise RequestError(
+            "facts.missing", "this was refused before there were facts to decide on", where=name
+        )
     return facts
 
 
 def _engine(arguments: argparse.Namespace) -> PolicyEngine:
-    if arguments.policy:
+    if arguments.policy is not None:
         return _from_file(arguments.policy, arguments)
     return read_configuration(arguments.config).load().policy
 
 
 def _from_file(path: str, arguments: argparse.Namespace) -> PolicyEngine:
     """A policy, held against the actions' own schemas where there is a folder; else parameters are dynamic."""
-    schema, doubt = Schema.default(), ""
-    if Path(arguments.config).exists():
+    if not path:
+        raise RequestError("input.unreadable", "the name of the policy's file is empty")
+    schema = Schema.default()
+    if os.path.lexists(arguments.config):
         try:
             schema = schema_of(read_configuration(arguments.config).actions())
-        except CigateError as error:
-            doubt = f"note: the actions do not load, so names and parameters are not checked: {error}"
-    engine = PolicyEngine.from_path(path, schema=schema)
-    if doubt:
-        say(doubt)
-    return engine
+        except ConfigError:
+            PolicyEngine.from_path(path)  # it may be the folder's own policy: what is wrong in it comes first
+            raise
+    return PolicyEngine.from_path(path, schema=schema)

@@ -39,7 +39,7 @@ def reject(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     with gateway(arguments) as opened:
-        found = opened.status(arguments.id)
+        found = opened.status(_id(arguments.id))
     if not arguments.output:
         show(found.to_json())
         return 0
@@ -63,10 +63,19 @@ def _answer(arguments: argparse.Namespace, verdict: str) -> int:
 def _ticket(name: str, status: Any) -> Ticket:
     if Path(name).is_file():
         return _kept(name)
-    found: TicketStatus | RunStatus = status(name)
+    found: TicketStatus | RunStatus = status(_id(name))
     if isinstance(found, RunStatus):
         raise RequestError("approval.unknown-ticket", f"{name} is a run, not a ticket")
     return found.ticket
+
+
+def _id(name: str) -> str:
+    """The name of a ticket or run. Bytes that are no text name nothing, and no store could be asked for them."""
+    if not name.isascii():
+        raise RequestError(
+            "status.unknown", f"there is no ticket or run {name!a}", fix="submit printed its id"
+        )
+    return name
 
 
 def _kept(name: str) -> Ticket:

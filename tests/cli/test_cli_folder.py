@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import stat
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,10 @@ def test_a_ledger_key_that_is_not_in_the_environment_is_not_made(
     assert "c2VjcmV0" not in said.err
     assert code != "secret.missing" or "init makes keys in files only" in said.err
     assert {path.name for path in config.parent.iterdir()} == {"gateway.yaml", "policy.yaml"}
+
+
+def test_the_version_is_that_of_the_distribution(desk: Desk) -> None:
+    assert desk.ok("--version").out == f"cigate {version('cigate-sdk')}\n"
 
 
 def test_init_without_anything_says_what_it_wants(desk: Desk, tmp_path: Path) -> None:

@@ -111,11 +111,21 @@ def test_a_checkpoint_of_another_history_does_not_vouch(full: Desk, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [("ledger", "verify", "none.jsonl"), ("ledger", "verify", "--checkpoint", "none.txt")]
+    "arguments",
+    [
+        ("verify", "none.jsonl"),
+        ("verify", "--checkpoint", "none.txt"),
+        ("verify", "--checkpoint", ""),
+        ("verify", "export.jsonl", "--public-key", ""),
+        ("verify", ""),
+        ("replay", "--policy", ""),
+    ],
 )
 def test_what_can_not_be_read_is_bad_input(arguments: tuple[str, ...], full: Desk) -> None:
-    said = full.cigate(*arguments)
+    (full.folder / "export.jsonl").write_text(full.ok("ledger", "export").out)
+    said = full.cigate("ledger", *arguments)
     assert (said.code, said.out) == (2, "")
+    assert "input.unreadable" in said.err
     assert arguments[-1] in said.err
 
 
@@ -185,6 +195,13 @@ def test_whatever_is_expected_and_is_not_so_fails_closed(
     )
     assert said.code == 1
     assert (said.json["ok"], said.json["code"]) == (False, code)
+
+
+@pytest.mark.parametrize("age", ["9" * 12, "-" + "9" * 12, "9" * 5000, "1e9", ""])
+def test_an_absurd_age_is_bad_input(age: str, full: Desk) -> None:
+    said = full.cigate("ledger", "check-receipt", "r.json", "--public-key", "ledger.pub", f"--max-age={age}")
+    assert (said.code, said.out) == (2, "")
+    assert "age in seconds" in said.err
 
 
 def other_effect(document: dict[str, Any]) -> None:

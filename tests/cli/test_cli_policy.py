@@ -76,12 +76,41 @@ def test_a_policy_outside_of_a_folder_is_checked_as_well(desk: Desk, tmp_path: P
     assert "gateway.yaml" in bare.err
 
 
-def test_in_a_folder_that_does_not_load_it_says_what_is_not_checked(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "policy.yaml"), ("decide", "-", "--policy", "policy.yaml"), ("explain", "-"), ("decide", "-")],
+)
+def test_a_folder_that_does_not_load_is_an_error_and_no_reason_to_check_less(
+    arguments: tuple[str, ...], desk: Desk
+) -> None:
     desk.edit("gateway.yaml", "    timeout: 1m", "    timout: 1m")
-    said = desk.ok("policy", "check", "policy.yaml")
-    assert said.json["rules"] == 6
-    assert "are not checked" in said.err
+    said = desk.cigate("policy", *arguments, stdin=json.dumps(FACTS))
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("gateway.yaml:")
     assert "timeout" in said.err
+
+
+def test_an_entry_that_is_no_decision_has_nothing_to_explain(desk: Desk) -> None:
+    (desk.folder / "load.json").write_text(desk.ok("ledger", "show", desk.kinds().index("load")).out)
+    for verb in ("explain", "decide"):
+        said = desk.cigate("policy", verb, "load.json")
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith("load.json: facts.not-a-decision: ")
+        assert "load" in said.err
+
+
+def test_a_decision_without_facts_names_its_file(desk: Desk) -> None:
+    entry = {"index": 1, "kind": "decision", "public": {}, "private": {}}
+    (desk.folder / "early.json").write_text(json.dumps(entry))
+    said = desk.cigate("policy", "explain", "early.json")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("early.json: facts.missing: ")
+
+
+def test_a_policy_with_an_empty_name_is_not_the_folders_own(desk: Desk) -> None:
+    said = decide(desk, "--policy", "")
+    assert (said.code, said.out) == (2, "")
+    assert "input.unreadable" in said.err
 
 
 @pytest.mark.parametrize(

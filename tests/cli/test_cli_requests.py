@@ -404,6 +404,30 @@ def test_the_operator_s_output_has_no_literal_secret(desk: Desk) -> None:
     assert "eyJ" not in printed
 
 
+@pytest.mark.parametrize("name", ["\udcff", "täg", "dec-\ud800"])
+def test_status_of_what_is_no_id_is_bad_input(name: str, desk: Desk) -> None:
+    for arguments in (("status", name), ("approve", name, "--key", "bob.key", "--yes")):
+        said = desk.cigate(*arguments)
+        assert (said.code, said.out) == (2, "")
+        assert "status.unknown" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("submit", "/dev/zero"),
+        ("sign", "/dev/zero", "--key", "agent.key"),
+        ("policy", "decide", "/dev/zero"),
+        ("ledger", "check-receipt", "/dev/zero", "--public-key", "ledger.pub"),
+        ("enrol", "/dev/zero", "--use", "approval", "--id", "x"),
+    ],
+)
+def test_a_device_without_end_is_bad_input(arguments: tuple[str, ...], desk: Desk) -> None:
+    said = desk.cigate(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "input.too-large" in said.err
+
+
 def test_status_of_what_is_not_there_is_bad_input(desk: Desk) -> None:
     said = desk.cigate("status", "dec-0")
     assert (said.code, said.out) == (2, "")

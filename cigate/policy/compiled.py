@@ -14,7 +14,7 @@ from attrs import frozen
 from cigate import cel
 from cigate.cel.functions import TYPE_NAMES
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
-from cigate.cel.syntax import Comprehension, Name, Node, render_readable, walk
+from cigate.cel.syntax import Comprehension, Name, Node, Select, render_readable, walk
 from cigate.cel.types import BOOL, STRING
 from cigate.decision import Effect
 from cigate.errors import PolicyError
@@ -146,6 +146,7 @@ class _Compiler:
         if actions not in self._names:
             self._names[actions] = self._declare(actions, self._types)
         try:
+            self._check_above(text)
             program = cel.compile(text.text, declarations=self._names[actions])
         except cel.CompileError as error:
             raise _told(text, error) from error
@@ -155,6 +156,14 @@ class _Compiler:
                 message = f"{node.variable} is a fact or a type already; the variable needs another name"
                 raise text.error("shadowed-name", message, node.at)
         return program.node, program.type
+
+    def _check_above(self, text: _Text) -> None:
+        """While the variables are read: of them only those that have been are there."""
+        below = {variable.name for variable in self._document.variables} - self._types.keys()
+        for node in walk(cel.parse(text.text)) if below else ():
+            match node:
+                case Select(operand=Name(name=name), field=field) if name == VARIABLES and field in below:
+                    raise text.error("variable", "a variable reads only those above it", node.at)
 
     def _inlined(self, text: _Text, node: Node) -> Node:
         found = inlined(node, self._stands)

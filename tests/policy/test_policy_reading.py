@@ -247,9 +247,9 @@ WRONG = {
         "    - {name: v, expression: variables.w}\n"
         "    - {name: w, expression: 'true'}\n"
         "  rules: []\n",
-        "6:29",
-        "policy.unknown-name",
-        "variables",
+        "6:38",
+        "policy.variable",
+        "a variable reads only those above it",
     ),
     "a variable of itself": (
         "  variables:\n"
@@ -257,8 +257,17 @@ WRONG = {
         "    - {name: v, expression: '!variables.v'}\n"
         "  rules: []\n",
         "7:40",
+        "policy.variable",
+        "a variable reads only those above it",
+    ),
+    "a variable that does not exist": (
+        "  variables:\n"
+        "    - {name: u, expression: 'true'}\n"
+        "    - {name: v, expression: '!variables.w'}\n"
+        "  rules: []\n",
+        "7:40",
         "policy.unknown-field",
-        "'v'",
+        "'w'",
     ),
     "a variable that is tested for": (
         "  variables:\n"

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cigate.decision import Decision, Effect
-from cigate.facts import Facts
+from cigate.errors import FactsError
+from cigate.facts import Facts, FactType, Schema
 from cigate.policy import PolicyEngine
+from cigate.wire.names import did_you_mean
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
@@ -20,13 +22,27 @@ def facts(**overrides: Any) -> Facts:
     and None removes the fact: `facts(device__posture=None)`.
 
     Raises:
-        FactsError: an override has the wrong type.
+        FactsError: an override has the wrong type (`facts.type`, `facts.range`), or overrides nothing that a
+            rule could read (`facts.unknown`).
     """
     found = Facts.of(_HEALTHY)
     for name, value in overrides.items():
         path = name.replace("__", ".")
+        _check_exists(path)
         found = found.without(path) if value is None else found.including(path, value)
     return Facts.of(found.document)
+
+
+def _check_exists(path: str) -> None:
+    """A test that overrides a fact which no rule reads would pass for nothing."""
+    schema = Schema.default()
+    known = schema.fields.keys() | schema.groups()
+    is_member = schema.type_of(path.rpartition(".")[0]) is FactType.SCALARS
+    if path not in known and not is_member:
+        where = "/" + path.replace(".", "/")
+        raise FactsError(
+            "facts.unknown", f"there is no fact {path}", where=where, fix=did_you_mean(path, known)
+        )
 
 
 def assert_decides(

@@ -475,7 +475,7 @@ def read_configuration(path: Path | str) -> Configuration:
     """Read a gateway.yaml, and the files that its sections name. Nothing is built and nothing is created.
 
     Raises:
-        ConfigError: `config.unreadable`, `config.writable-by-others`, `config.unknown-key`, `yaml.*`.
+        ConfigError: `config.unreadable`, `config.writable-by-others`, `config.owner`, `config.unknown-key`, `yaml.*`.
     """
     path = Path(path).resolve()  # what stands beside it stands beside the file, not beside a link to it
     main, raw = _document(path, path.name)
@@ -531,6 +531,7 @@ def _where_it_stands(place: _Place) -> str:
 
 def _document(path: Path, name: str, *, named_at: str = "") -> tuple[yamldoc.Document, bytes]:
     try:
+        folders = {each: os.stat(each).st_mode for each in (path.parent, path.resolve().parent)}
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             text = file.read()
@@ -545,6 +546,21 @@ def _document(path: Path, name: str, *, named_at: str = "") -> tuple[yamldoc.Doc
         raise ConfigError(
             "config.writable-by-others", f"others may write {name}", where=str(path), fix=f"chmod go-w {path}"
         )
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            "config.owner",
+            f"{name} belongs to the user {status.st_uid}, who may change it",
+            where=str(path),
+            fix=f"chown {os.geteuid()} {path}, or run this as its owner",
+        )
+    for folder, mode in folders.items():
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise ConfigError(
+                "config.writable-by-others",
+                f"others may put another {name} in its place",
+                where=str(path),
+                fix=f"chmod o-w {folder}",
+            )
     try:
         return yamldoc.parse(text, name), text
     except yamldoc.YAMLError as error:

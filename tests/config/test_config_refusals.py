@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -348,6 +349,55 @@ def test_a_file_that_others_may_write_is_refused(name: str, mode: int, tmp_path:
     assert caught.value.code == "config.writable-by-others"
     assert name in caught.value.fix
     assert "chmod go-w" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["gateway.yaml", "policy.yaml"])
+def test_a_file_of_another_user_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, GATEWAY_YAML)
+    real = os.fstat
+
+    def another(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        same = os.path.samestat(found, os.stat(tmp_path / name))
+        return os.stat_result((*found[:4], 4711, *found[5:])) if same else found
+
+    monkeypatch.setattr(os, "fstat", another)
+    with pytest.raises(ConfigError) as caught:
+        read_configuration(file)
+    assert caught.value.code == "config.owner"
+    assert name in caught.value.message
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(
+        os, "fstat", lambda descriptor: os.stat_result((*real(descriptor)[:4], 4711, 0, 1, 0, 0, 0))
+    )
+    read_configuration(file)
+
+
+def test_a_file_of_root_is_anybodys_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path, GATEWAY_YAML)
+    real = os.fstat
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(
+        os, "fstat", lambda descriptor: os.stat_result((*real(descriptor)[:4], 0, 0, 1, 0, 0, 0))
+    )
+    read_configuration(file)
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o703, True), (0o1777, False), (0o770, False)])
+def test_a_folder_in_which_others_may_replace_the_file_is_refused(
+    mode: int, refused: bool, tmp_path: Path
+) -> None:
+    file = write(tmp_path, GATEWAY_YAML)
+    tmp_path.chmod(mode)
+    if not refused:
+        read_configuration(file)
+        return
+    with pytest.raises(ConfigError) as caught:
+        read_configuration(file)
+    assert caught.value.code == "config.writable-by-others"
+    assert f"chmod o-w {tmp_path}" in caught.value.fix
 
 
 def test_an_error_in_an_inline_policy_stands_at_its_own_line(refused: Refused) -> None:

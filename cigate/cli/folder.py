@@ -97,6 +97,16 @@ def signer(arguments: argparse.Namespace, use: KeyUse) -> Signer:
     """The signer of `--key`: its enrolment id is looked up by the public key, the audience is the folder's.
 
     Raises:
+        ConfigError: as `enrolled`.
+    """
+    record = enrolled(arguments, use)
+    return Signer.from_pem(arguments.key, key_id=record.id, audience=configuration(arguments).audience)
+
+
+def enrolled(arguments: argparse.Namespace, use: KeyUse) -> KeyRecord:
+    """The record under which the key of `--key` is enrolled here.
+
+    Raises:
         ConfigError: `key.not-enrolled`; `key.use`: it was enrolled to sign something else.
     """
     found = configuration(arguments)
@@ -121,7 +131,7 @@ def signer(arguments: argparse.Namespace, use: KeyUse) -> Signer:
             f"{record.id} was enrolled for use {record.use.value}, and this takes one for {use.value}",
             fix="a key has one use: make another one with cigate keygen",
         )
-    return Signer.from_pem(arguments.key, key_id=record.id, audience=found.audience)
+    return record
 
 
 def public_pem(key: Path | PrivateKey) -> bytes:

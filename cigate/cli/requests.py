@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cigate.cli.folder import gateway, read_input, say, show, signer
+from cigate.cli.folder import enrolled, gateway, read_input, say, show, signer
+from cigate.cli.terminal import inert
 from cigate.errors import RequestError
+from cigate.gateway import Gateway
 from cigate.outcome import Outcome, RunStatus, TicketStatus
 from cigate.signing import KeyUse
 from cigate.ticket import Ticket
 from cigate.wire import ijson
+
+_MORE_WANTED: Final = 11
 
 
 def sign(arguments: argparse.Namespace) -> int:
@@ -55,9 +59,33 @@ def _answer(arguments: argparse.Namespace, verdict: str) -> int:
         ticket = _ticket(arguments.ticket, lambda name: opened.status(name))
         own = signer(arguments, KeyUse.APPROVAL)
         _agree(ticket, verdict, arguments)
-        if verdict == "approve":
-            return _print(opened.approve(own.approve(ticket)))
-        return _print(opened.reject(own.reject(ticket)))
+        if verdict == "reject":
+            return _print(opened.reject(own.reject(ticket)))
+        before = _answers(opened, ticket)
+        outcome = opened.approve(own.approve(ticket))
+        code = _print(outcome)
+        if code == _MORE_WANTED:
+            if _answers(opened, ticket) == before:
+                say(f"{enrolled(arguments, KeyUse.APPROVAL).user} has answered already")
+            _say_who_is_wanted(outcome, ticket)
+        return code
+
+
+def _answers(opened: Gateway, ticket: Ticket) -> int:
+    try:
+        found = opened.status(ticket)
+    except RequestError:  # the gateway says what is wrong with it
+        return 0
+    return len(found.answers) if isinstance(found, TicketStatus) else 0
+
+
+def _say_who_is_wanted(outcome: Outcome, ticket: Ticket) -> None:
+    asked = {clause.rule: clause.count for clause in ticket.clauses}
+    for want in outcome.decision.wants:
+        wanted = asked.get(want.rule, want.count)
+        whom = " or ".join(map(inert, want.roles)) or "any approver"
+        verb = "is" if want.count == 1 else "are"
+        say(f"{wanted - want.count} of {wanted} counted; {want.count} more of {whom} {verb} wanted")
 
 
 def _ticket(name: str, status: Any) -> Ticket:

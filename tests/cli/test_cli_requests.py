@@ -331,6 +331,12 @@ def test_while_more_approvals_are_wanted_the_exit_code_is_eleven(desk: Desk) -> 
     first = desk.cigate("approve", ticket, "--key", "bob.key", "--yes")
     assert first.code == 11
     assert (first.json["effect"], first.json["ticket"]) == ("require_approval", ticket)
+    assert "1 of 2 counted; 1 more of sre is wanted" in first.err
+    assert "answered already" not in first.err
+    again = desk.cigate("approve", ticket, "--key", "bob.key", "--yes")
+    assert again.code == 11
+    assert "bob@example.com has answered already" in again.err
+    assert "1 of 2 counted; 1 more of sre is wanted" in again.err
     second = desk.ok("approve", ticket, "--key", "carol.key", "--yes")
     assert second.json["code"] == "run.succeeded"
 

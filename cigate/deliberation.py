@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,6 +39,7 @@ from cigate.pipelines import Pipeline
 from cigate.pipelines.source import GitSource
 from cigate.policy import decide
 from cigate.request import DeviceId, Request, UserId
+from cigate.signing import KeyRecord
 from cigate.stores import Rows, Store
 
 log = logging.getLogger("cigate")
@@ -65,6 +66,7 @@ class Deliberation:
         loaded: what is in force when this begins.
         store: read only.
         pipelines, brokers: what actions may name.
+        keys: the records of keys as they are today, of those that are enrolled and not revoked.
         skew: how far clocks may differ.
         reload: reads the files again, for when another process has loaded newer ones; None: there are no files.
     """
@@ -76,6 +78,7 @@ class Deliberation:
         *,
         pipelines: Mapping[str, Pipeline],
         brokers: Mapping[str, CredentialBroker],
+        keys: Callable[[Collection[str]], Mapping[str, KeyRecord]],
         skew: timedelta,
         reload: Callable[[], Loaded] | None,
     ) -> None:
@@ -84,6 +87,7 @@ class Deliberation:
         self._store = store
         self._pipelines = pipelines
         self._brokers = brokers
+        self._keys = keys
         self._skew = skew
         self._reload = reload
 
@@ -132,7 +136,7 @@ class Deliberation:
                 loaded=loaded,
                 isolation=pipeline.isolation,
                 rows=rows,
-                approvals=self._approvals(held, loaded, fence),
+                approvals=self._approvals(held, loaded, fence, now),
                 now=now,
             )
         except (RequestError, FactsError) as error:
@@ -181,18 +185,21 @@ class Deliberation:
         return GitSource(action.source.git, action.source.branches).resolve(request.commit_hex)
 
     def _approvals(
-        self, held: HeldTicket | None, loaded: Loaded, fence: Fence
+        self, held: HeldTicket | None, loaded: Loaded, fence: Fence, now: datetime
     ) -> Sequence[Mapping[str, Any]]:
         """Who approved a held request, with the roles that they have today; who is revoked does not count."""
         if held is None:
             return ()
         counted = []
+        keys = self._keys([verdict.key_id for verdict in held.approvals])
         device = loaded.inventory.device(DeviceId(held.ticket.device)) if held.ticket.device else None
         owner = device.owner if device is not None else None
         for verdict in held.approvals:
             user = loaded.inventory.user(UserId(verdict.user))
+            key = keys.get(verdict.key_id)
+            ended = key is None or (key.valid_until is not None and now >= key.valid_until)
             revoked = fence.revocation_of_key(verdict.key_id) or fence.revocation_of_user(verdict.user)
-            if user is not None and revoked is None and verdict.user != owner:
+            if user is not None and not ended and revoked is None and verdict.user != owner:
                 counted.append({"user": verdict.user, "roles": list(user.roles or ()), "at": verdict.at})
         return counted
 

@@ -240,7 +240,13 @@ class Gateway:
         self._who = Identification(store, keyring, verifiers, loaded.audience, clock, skew)
         self._effects = Effects(self._journal, pipelines=pipelines, brokers=brokers(), clock=clock)
         self._deliberation = Deliberation(
-            loaded, store, pipelines=pipelines, brokers=self._effects.brokers, skew=skew, reload=reload
+            loaded,
+            store,
+            pipelines=pipelines,
+            brokers=self._effects.brokers,
+            keys=self._who.known,
+            skew=skew,
+            reload=reload,
         )
         own = keys_in_use(self._state.ledger.public_pem(), self._effects.brokers)
         self._state.load(loaded, {**{record.thumbprint: record.id for record in keyring.values()}, **own})

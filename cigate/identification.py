@@ -7,7 +7,7 @@ read and signatures verified. Both take the time of a P-256 key; a live Ed25519 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
@@ -90,6 +90,10 @@ class Identification:
                 hints += verifier.hints(envelope)
             except AttestationError:
                 continue  # attest says what is wrong with it
+        return self.known(hints)
+
+    def known(self, hints: Collection[str]) -> Mapping[str, KeyRecord]:
+        """The records of these keys, of those that are enrolled and not revoked."""
         rows = self.store.read([FENCE, CLOCK, *(Key("key", hint) for hint in hints)])
         check_clock(rows, self.clock(), self.skew)
         fence = read_fence(rows)

@@ -305,3 +305,19 @@ def test_an_approval_counts_once_and_a_captured_one_buys_no_commit(at: Stage) ->
     for _ in range(5):
         assert at.bench.gateway.approve(signed).code == "attestation.replayed"
     assert (at.bench.gateway.ledger.size, len(at.jobs)) == (before, 1)
+
+
+def test_an_approval_of_a_key_that_has_ended_since_does_not_count(tmp_path: Path) -> None:
+    at = stage(tmp_path, policy=TWO)
+    until = at.bench.clock() + timedelta(minutes=5)
+    bob = Signer.generate(key_id="bob-for-today", audience=AUDIENCE, clock=at.bench.clock)
+    record = KeyRecord.enrol(
+        bob.public_pem(), id="bob-for-today", use="approval", user=BOB, valid_until=until
+    )
+    at.bench.gateway.enrol(record)
+    ticket = _held(at)
+    assert at.bench.gateway.approve(bob.approve(ticket)).exit_code == 11
+    at.bench.clock.advance(timedelta(minutes=5))
+    assert _approve(at, CAROL, ticket).exit_code == 11
+    assert at.jobs == []
+    at.bench.gateway.close()

@@ -58,7 +58,7 @@ class Source:
 
     def error(self, code: str, message: str, pointer: str, *, fix: str = "") -> PolicyError:
         """The error about the value at a JSON pointer, or about its key where nobody knows that one."""
-        place = self.document.place_of_key if code == "policy.unknown-key" else self.document.place
+        place = self.document.place_of_key if code.endswith(".unknown-key") else self.document.place
         return PolicyError(code, message, where=place(pointer), fix=fix)
 
     def expression_error(

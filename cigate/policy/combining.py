@@ -12,7 +12,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -23,6 +23,7 @@ from cigate.policy.absence import Outcome
 from cigate.policy.compiled import CompiledRule
 from cigate.policy.document import ISOLATIONS, Rule
 from cigate.ticket import Clause
+from cigate.wire.times import seconds
 
 _LONGEST_MESSAGE: Final = 500
 
@@ -102,17 +103,26 @@ def people_who_count(clause: Clause, facts: Facts) -> tuple[str, ...]:
     An approval counts within the clause's `ttl` of `now`, so neither where `now` is unknown nor where it does not
     say when it was given. Where the requester is unknown nobody can be told from them, so nobody counts.
     """
-    requester = facts.get("user.id")
-    if requester is None:
-        return ()
     counted: dict[str, str] = {}
     for approval in facts.get("approvals") or ():
-        has_role = not clause.roles or not set(clause.roles).isdisjoint(approval.get("roles", ()))
-        if has_role and _in_time(approval.get("at"), clause, facts.now):
+        if why_not_counted(approval, clause, facts) == "":
             person = _person(approval["user"])
             counted[person] = min(approval["user"], counted.get(person, approval["user"]))
-    counted.pop(_person(requester), None)
     return tuple(sorted(counted.values()))
+
+
+def why_not_counted(approval: Mapping[str, Any], clause: Clause, facts: Facts) -> str:
+    """Why an approval counts for nothing under a clause, in words; empty if it counts."""
+    requester = facts.get("user.id")
+    if requester is None:
+        return "nobody knows who asks"
+    if _person(approval["user"]) == _person(requester):
+        return "it is the requester's own"
+    if clause.roles and set(clause.roles).isdisjoint(approval.get("roles", ())):
+        return f"they hold none of the roles {', '.join(clause.roles)}"
+    if not _in_time(approval.get("at"), clause, facts.now):
+        return f"it was not given within the {seconds(clause.ttl)} before now"
+    return ""
 
 
 def missing_people(verdict: Verdict) -> int:

@@ -18,8 +18,9 @@ from cigate.cel.syntax import AND, Call, Node, render_literal, render_readable
 from cigate.decision import Decision, Effect, Quorum, Reservation, Token
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome, outcome
-from cigate.policy.combining import Verdict, missing_people
+from cigate.policy.combining import Verdict, missing_people, why_not_counted
 from cigate.policy.engine import PolicyEngine, obstacle, verdicts
+from cigate.ticket import Clause
 from cigate.wire.times import seconds, timestamp
 
 _LONGEST_VALUE: Final = 200
@@ -136,6 +137,7 @@ def _missing(decision: Decision, found: tuple[Verdict, ...], facts: Facts) -> It
             whom = " or ".join(verdict.rule.approval.roles) or "any approver"
             people = f"{count} more approval{'s' if count > 1 else ''} by {whom}"
             yield f"{people} for the rule {verdict.rule.name}"
+            yield from _not_counted(verdict.rule.approval, facts)
     for take in decision.takes:
         match take:
             case Token():
@@ -146,6 +148,13 @@ def _missing(decision: Decision, found: tuple[Verdict, ...], facts: Facts) -> It
                 yield f"the approvals of {', '.join(take.people)} for the rule {take.rule}, used once"
             case Reservation():
                 yield f"{take.amount} minor units of {take.currency or 'an unknown currency'} from the budget"
+
+
+def _not_counted(clause: Clause, facts: Facts) -> Iterator[str]:
+    for approval in facts.get("approvals") or ():
+        why = why_not_counted(approval, clause, facts)
+        if why:
+            yield f"the approval of {approval['user']} does not count for the rule {clause.rule}: {why}"
 
 
 def _shuts(verdict: Verdict) -> bool:

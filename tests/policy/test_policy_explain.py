@@ -57,6 +57,25 @@ def test_people_tokens_and_budget_that_are_missing_are_named() -> None:
     assert throttled.missing == ("the throttle rule closed must not be true",)
 
 
+def test_each_approval_that_does_not_count_is_shown_with_why() -> None:
+    given = [
+        {"user": "bob", "roles": ["sre"], "at": "2026-11-24T07:00:00Z"},
+        {"user": "carol", "roles": ["qa"], "at": "2026-11-24T07:59:00Z"},
+        {"user": "Alice@example.com", "roles": ["sre"], "at": "2026-11-24T07:59:00Z"},
+        {"user": "dave", "roles": ["sre"], "at": "2026-11-24T07:59:00Z"},
+    ]
+    engine = policy(allow(), ask(count=2, roles=["sre", "lead"], ttl="30m", name="two"))
+    assert explain(engine, facts(approvals=given)).missing == (
+        "1 more approval by sre or lead for the rule two",
+        "the approval of bob does not count for the rule two: it was not given within the 1800s before now",
+        "the approval of carol does not count for the rule two: they hold none of the roles sre, lead",
+        "the approval of Alice@example.com does not count for the rule two: it is the requester's own",
+    )
+    assert explain(engine, facts(approvals=given[3:], user=None)).missing[1:] == (
+        "the approval of dave does not count for the rule two: nobody knows who asks",
+    )
+
+
 def test_a_settled_decision_explains_what_was_taken() -> None:
     decision = policy(allow(), throttle(key=[])).decide(facts())
     assert "All that it names was taken" in settle(decision, Taken()).explain()

@@ -39,7 +39,7 @@ class Variable:
 
 @frozen
 class Throttle:
-    """A bucket of `limit` tokens that refills over `per`; one for each value of `key` (none: one for all)."""
+    """At most `limit` in any window of `per`, for each value of `key` (none: for all together)."""
 
     limit: int
     per: timedelta
@@ -61,7 +61,8 @@ class Rule:
         throttle: the bucket of a `throttle` rule; None: it throttles whenever it is true.
         obligations: what binds an allow while the rule is true.
         advice: best effort notes while the rule is true.
-        ignores_unknown: `on_unknown: ignore`; presence tests are not checked by polarity.
+        ignores_unknown: `on_unknown: ignore`; it does not fire when its expression reads a fact that is not
+            known, and presence tests are not checked by polarity.
     """
 
     name: str

@@ -196,7 +196,8 @@ def _outcome(one: CompiledRule, facts: Facts) -> tuple[Outcome, str]:
     try:
         value = one.program(facts.document)
     except cel.EvaluationError as error:
-        return Outcome.ERROR, f"{error.code}: {error.message}"
+        ignored = one.rule.ignores_unknown and error.code == "cel.no-such-field"
+        return (Outcome.FALSE if ignored else Outcome.ERROR), f"{error.code}: {error.message}"
     if type(value) is not bool:  # threats B1: a number or a text is not an answer
         return Outcome.ERROR, f"it gave {type(value).__name__}, not a bool"
     # Where a rule that is true for want of a fact holds back less than an error, or a false allow rule

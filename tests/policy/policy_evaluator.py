@@ -13,6 +13,10 @@ class _None(Exception):
     """No value."""
 
 
+class _Unknown(_None):
+    """No value, for what it reads is not known."""
+
+
 def worth(node: Node, names: Mapping[str, Any]) -> Any:
     """The value of an expression of the grammar above; `_None` where it has none."""
     match node:
@@ -45,16 +49,18 @@ def worth(node: Node, names: Mapping[str, Any]) -> Any:
 
 
 def _member(of: Any, name: str) -> Any:
-    if not isinstance(of, Mapping) or name not in of:
+    if not isinstance(of, Mapping):
         raise _None
+    if name not in of:
+        raise _Unknown
     return of[name]
 
 
 def _attempt(node: Node, names: Mapping[str, Any]) -> Any:
     try:
         return _bool(worth(node, names))
-    except _None:
-        return None
+    except _None as error:
+        return error
 
 
 def _bool(value: Any) -> bool:
@@ -66,8 +72,9 @@ def _bool(value: Any) -> bool:
 def _kleene(values: list[Any], *, decides: bool) -> bool:
     if decides in values:
         return decides
-    if None in values:
-        raise _None
+    for value in values:
+        if isinstance(value, _None):
+            raise value
     return not decides
 
 
@@ -106,5 +113,6 @@ def _both_maps(left: Any, right: Any) -> bool:
 def quickly(program: cel.Program, facts: Mapping[str, Any]) -> Any:
     try:
         return worth(program.node, facts)
-    except _None:
-        raise cel.EvaluationError("cel.no-value", "the small evaluator finds none") from None
+    except _None as error:
+        code = "cel.no-such-field" if isinstance(error, _Unknown) else "cel.no-such-overload"
+        raise cel.EvaluationError(code, "the small evaluator finds none") from None

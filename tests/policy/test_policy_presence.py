@@ -123,6 +123,32 @@ def test_a_rule_that_ignores_the_unknown_does_not_fire_then() -> None:
     assert engine.decide(facts(device={"posture": {}})).effect is Effect.ALLOW
 
 
+UNKNOWN = "device.posture.nothing > 2"
+IGNORING = {
+    "an unknown member": (deny(UNKNOWN), "allow"),
+    "an unknown fact": (deny("attestation.level < 1"), "allow"),
+    "an approval rule": (ask(UNKNOWN), "allow"),
+    "a throttle rule": (throttle(UNKNOWN), "allow"),
+    "an allow rule": (allow(UNKNOWN), "allow"),
+    "an error of another kind": (deny("device.posture.age > 'a'"), "deny"),
+    "a division": (deny("1 / (risk.score - 10) == 1"), "deny"),
+    "a bucket without a name": (throttle(key=["user.team"]), "deny"),
+}
+
+
+@pytest.mark.parametrize("case", IGNORING)
+def test_to_ignore_the_unknown_is_to_ignore_nothing_else(case: str) -> None:
+    rule, effect = IGNORING[case]
+    given = facts(user={"id": "alice"})
+    assert policy(allow(), rule).decide(given).code == "policy.rule-error"
+    assert policy(allow(), {**rule, "on_unknown": "ignore"}).decide(given).effect.value == effect
+
+
+def test_an_allow_rule_that_ignores_the_unknown_opens_nothing_by_it() -> None:
+    decision = policy(allow(f"{UNKNOWN} || risk.score > 50", on_unknown="ignore")).decide(facts())
+    assert decision.code == "policy.no-allow-rule"
+
+
 # The agent chooses whether an optional parameter is there. Each: a rule beside `allow()`, that is in error while
 # the parameter is given, because the risk is unknown.
 HIDING = {

@@ -9,7 +9,7 @@ on this grammar is a property of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,8 @@ from cigate.decision import Decision, Effect, Reservation
 from cigate.errors import PolicyError
 from cigate.facts import Facts
 from cigate.policy import PolicyEngine
+from cigate.policy.absence import Outcome
+from cigate.policy.engine import verdicts
 
 STRENGTH = {Effect.ALLOW: 0, Effect.THROTTLE: 1, Effect.REQUIRE_APPROVAL: 2, Effect.DENY: 3}
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -250,6 +252,55 @@ def test_promise_no_fact_that_goes_missing_opens_anything(
     before = engine.decide(facts)
     for path in paths(document_):
         assert_no_more_open(engine.decide(facts.without(path)), before, f"{rules} without {path}")
+
+
+def is_read(path: str, read: set[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}.") or one.startswith(f"{path}.") for one in read)
+
+
+@pytest.mark.usefixtures("quick_evaluator")
+@quick
+@given(rules=policies_of(any_sign=True), ignoring=st.sets(st.integers(0, 3), min_size=1), document_=documents)
+def test_a_fact_that_goes_missing_opens_only_through_a_rule_that_reads_it_and_ignores_the_unknown(
+    rules: list[dict[str, Any]], ignoring: set[int], document_: dict[str, Any]
+) -> None:
+    engine = loaded_if_it_may(
+        [{**rule, "on_unknown": "ignore"} if at in ignoring else rule for at, rule in enumerate(rules)]
+    )
+    read: set[str] = set()
+    for one in engine._compiled:
+        if one.rule.ignores_unknown and one.program is not None:
+            read.update(one.program.references)
+    facts = Facts.of(document_)
+    before = engine.decide(facts)
+    for path in paths(document_):
+        if not is_read(path, read):
+            assert_no_more_open(engine.decide(facts.without(path)), before, f"{rules} without {path}")
+
+
+@pytest.mark.usefixtures("quick_evaluator")
+@quick
+@given(
+    rules=policies,
+    expression=PLAIN,
+    kind=st.sampled_from([allow, deny, ask, throttle]),
+    document_=documents,
+)
+def test_a_rule_that_ignores_an_unknown_fact_decides_nothing_then_and_as_ever_otherwise(
+    rules: list[dict[str, Any]],
+    expression: str,
+    kind: Callable[..., dict[str, Any]],
+    document_: dict[str, Any],
+) -> None:
+    strict = loaded([*rules, kind(expression, name="last")])
+    ignoring = loaded([*rules, kind(expression, name="last", on_unknown="ignore")])
+    facts = Facts.of(document_)
+    last = verdicts(strict, facts)[-1]
+    unknown = last.outcome is Outcome.ERROR and last.why.startswith("cel.no-such-field")
+    wanted = (loaded(rules) if unknown else strict).decide(facts)
+    found = ignoring.decide(facts)
+    for part in ("effect", "code", "rules", "reasons", "wants", "takes"):
+        assert getattr(found, part) == getattr(wanted, part), part
 
 
 WRONG: list[Any] = ["text", True, 5, timedelta(minutes=1), NOW]

@@ -17,6 +17,7 @@ from cigate.decision import Decision, DecisionId, Effect, Quorum, Reservation, T
 from cigate.errors import ConfigError, RequestError
 from cigate.money import Money
 from cigate.stores import Key, Put, Rows
+from cigate.wire.times import seconds
 
 _NOBODY: Final = Quorum(rule="", count=0, roles=(), people=())
 """What is refused when a ticket is spent and no rule asks for people any more."""
@@ -82,7 +83,7 @@ def take(
 
 
 def _empty(token: Token, retry_after: timedelta) -> Taken:
-    message = f"rule {token.rule!r} allows {token.limit} in {token.per}"
+    message = f"rule {token.rule!r} allows {token.limit} in {seconds(token.per)}"
     return Taken(token, "throttle.empty", message, retry_after)
 
 

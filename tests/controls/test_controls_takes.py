@@ -236,3 +236,8 @@ def test_of_many_that_want_the_last_token_and_money_one_gets_both(tmp_path: Path
         answers = list(pool.map(lambda n: taking(store, allow(MONEY, ONE), id=f"dec-{n}"), range(32)))
     assert [taken.refused for taken in answers].count(None) == 1
     assert left(store) == 40
+
+
+def test_a_refused_token_says_its_rate_as_durations_are_written(store: Store) -> None:
+    two = Token("two-an-hour", ("agent-1",), 2, HOUR)
+    assert taking(store, allow(two, two, two)).message == "rule 'two-an-hour' allows 2 in 3600s"

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -39,10 +39,18 @@ _CODE = {
 }
 
 
+_PLAINLY: Final = {
+    "attestation.refused": "the signature is not by an enrolled key over these bytes",
+    "attestation.replayed": "it was taken once already",
+}
+_LONGEST_LINE: Final = 90
+_CUT_TO: Final = 60
+
+
 def demo(arguments: argparse.Namespace) -> int:
     """Make the folder, take the tour, leave the folder."""
     began = time.monotonic()
-    folder = _free(Path(arguments.dir)) if arguments.dir else _free(Path("cigate-demo"))
+    folder = _free(Path("cigate-demo")) if arguments.dir is None else _own(Path(arguments.dir))
     tour = Tour(Terminal(sys.stdout), folder)
     tour.prepare()
     with Gateway.from_config(folder / "gateway.yaml") as gateway:
@@ -66,7 +74,7 @@ class Tour:
         """The folder, its repository, and three enrolled keys."""
         self._out.line(self._out.styled("cigate: a CI gateway between desktop agents and CI", "bold"))
         self._out.prose(
-            "Six requests go through a real gateway. An agent signs each one; the gateway decides, runs what is "
+            "Seven requests go through a real gateway. An agent signs each one; the gateway decides, runs what is "
             "allowed in a sandbox with a credential that only the job sees, and signs every step into a ledger."
         )
         python = which("python3", path="/usr/bin:/usr/local/bin:/bin")
@@ -74,7 +82,7 @@ class Tour:
             raise ConfigError(
                 "demo.missing", "the tour needs git, and a python3 in /usr", fix="apt install git python3"
             )
-        self._folder.mkdir(mode=0o700, parents=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self._folder / "gateway.yaml"
         write_once(config, demo_files.GATEWAY_YAML.replace("PYTHON", python).encode(), 0o600)
         write_once(self._folder / "policy.yaml", demo_files.POLICY_YAML.encode(), 0o600)
@@ -105,7 +113,7 @@ class Tour:
         self._out.row("commit", self._commit)
 
     def take(self, gateway: Gateway) -> None:
-        """The six requests."""
+        """The seven requests, in six chapters."""
         tests = {"test_suite": "integration-qa"}
         first = self._signed("agent-laptop-1", "agent-1234", "run-test-suite", tests)
 
@@ -194,10 +202,10 @@ class Tour:
     def _show(self, name: str, gateway: Gateway, outcome: Outcome) -> None:
         decision = outcome.decision
         self._out.effect(decision.effect.value, outcome.code)
-        self._out.row("because", "\n".join(reason.message for reason in decision.reasons) or decision.code)
+        self._out.row("because", "\n".join(_because(outcome)))
         seen = self._operator_view(gateway, outcome)
         if seen:
-            self._out.row("runner saw", seen, "dim")
+            self._out.row("runner saw", "\n".join(map(_short, seen.splitlines())), "dim")
         self._out.row("caller got", json.dumps(outcome.to_json()))
         self._out.row("cost", str(outcome.cost) if outcome.cost else "nothing")
         cost = str(outcome.cost) if outcome.cost else "-"
@@ -260,11 +268,42 @@ class Tour:
         return _git("-C", str(bare), "rev-parse", "main").strip()
 
 
+def _because(outcome: Outcome) -> list[str]:
+    """The reasons, and for a deny of the policy what a yes would have taken."""
+    decision = outcome.decision
+    if outcome.code in _PLAINLY:
+        return [_PLAINLY[outcome.code]]
+    told = [reason.message for reason in decision.reasons] or [decision.code]
+    _, _, missing = decision.explain().partition("\nstill missing:\n")
+    if decision.effect is Effect.DENY and missing:
+        told += [f"still missing: {line.strip()}" for line in missing.splitlines()]
+    return told
+
+
+def _short(line: str) -> str:
+    """A line that the reader takes in at a glance; tokens are long."""
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_CUT_TO]}…"
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+def _own(folder: Path) -> Path:
+    """The folder that was asked for, and no other: missing or empty.
+
+    Raises:
+        ConfigError: `demo.exists`.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            "demo.exists", f"{folder} is there already, and not empty", fix="give a new or an empty folder"
+        )
+    return folder
+
+
 def _free(folder: Path) -> Path:
+    """The folder, or the first numbered one that is not there yet."""
     if not folder.exists():
         return folder
     return next(

@@ -34,7 +34,7 @@ class Terminal:
         self._stream.flush()
 
     def prose(self, text: str) -> None:
-        for line in textwrap.wrap(text, self._width):
+        for line in textwrap.wrap(text, self._width, break_on_hyphens=False):
             self.line(line)
 
     def row(self, label: str, text: str, style: str = "") -> None:
@@ -42,7 +42,7 @@ class Terminal:
         first = True
         for part in inert(text).splitlines() or [""]:
             wrapped = textwrap.wrap(
-                part, self._width - _LABEL - 2, break_long_words=True, drop_whitespace=False
+                part, self._width - _LABEL - 2, break_on_hyphens=False, drop_whitespace=False
             ) or [""]
             for line in wrapped:
                 name = self.styled(f"{label:<{_LABEL}}", "cyan") if first else " " * _LABEL

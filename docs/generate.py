@@ -42,7 +42,7 @@ def cli() -> str:
         "# The command line",
         "",
         "Verbs run in the gateway's folder, or take `--config FILE`. JSON goes to standard output, prose to",
-        "standard error.",
+        "standard error. `cigate --version` prints the version.",
         "",
         "| exit code | means |",
         "| --- | --- |",

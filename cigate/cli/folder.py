@@ -213,7 +213,7 @@ def read_input(name: str, *, most: int | None = _MOST_OCTETS) -> bytes:
 
 def show(document: Any) -> None:
     """JSON on stdout, for programs and people."""
-    print(json.dumps(document, indent=2, ensure_ascii=True))
+    print(json.dumps(document, indent=2, ensure_ascii=True), flush=True)
 
 
 def say(text: str) -> None:

@@ -10,11 +10,13 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import cigate.config
 from cigate.ledger import Anchor
 from cigate.ledger.anchor import Mark
 from tests.processes.gateway_folder import COST, SERVE, Answer, Folder, decisions, until
@@ -113,11 +115,16 @@ def read_only() -> Iterator[Folder]:
 
 
 def _as_nobody(act: Callable[[], Answer]) -> Answer:
-    """What it gives in a child that is not root: root may write whatever is read-only."""
+    """What it gives in a child that is not root: root may write whatever is read-only.
+
+    The environment that these tests run in may be closed to others, so its backends are found before.
+    """
+    found = {group: entry_points(group=group) for group in ("cigate.pipelines", "cigate.brokers")}
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            cigate.config.entry_points = lambda group: found[group]  # type: ignore[assignment]
             if os.geteuid() == 0:
                 os.setgroups([])
                 os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -128,9 +135,9 @@ def _as_nobody(act: Callable[[], Answer]) -> Answer:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as answers:
-        found = answers.read()
+        said = answers.read()
     os.waitpid(child, 0)
-    return Answer(*json.loads(found))
+    return Answer(*json.loads(said))
 
 
 @pytest.mark.parametrize("name", ["state.db", "."])

@@ -7,8 +7,8 @@ that another allow rule may open what was denied. So a rule whose presence test 
 test undecided, both ways: if any such reading is in error, then the rule is.
 
 Reading the absent fact itself is never that error: that `has(x) && x < 30` is false without x is what it says,
-and whoever tests for a whole map, as in `has(device.posture)`, tests for all that is in it. Deny rules need
-none of this, for error and true are the same to them.
+and whoever tests for a whole map, as in `has(device.posture)`, tests for all that is in it: where a member that
+the rule reads is missing, the map counts as absent, or taking away the rest of it would heal the error.
 """
 
 from __future__ import annotations
@@ -78,6 +78,16 @@ def hides_error(found: Reading, facts: Facts) -> bool:
         test.path for test in _tests(found) if test.path is not None and facts.get(test.path) is None
     )
     return Outcome.ERROR in _readings(found, facts, absent)
+
+
+def without_partial(found: Reading, references: Collection[str], facts: Facts) -> Facts:
+    """The facts without the maps that are tested for and lack a member that is read; else the same facts."""
+    for test in _tests(found):
+        if test.path is None or facts.get(test.path) is None:
+            continue
+        if any(_is_below(path, (test.path,)) and facts.get(path) is None for path in references):
+            facts = facts.without(test.path)
+    return facts
 
 
 def _apart(node: Node, maps: Collection[str], compile_part: Callable[[Node], cel.Program]) -> Reading:

@@ -19,7 +19,7 @@ from cigate import cel
 from cigate.decision import Decision, Effect, Reason, denied
 from cigate.errors import FactsError, PolicyError
 from cigate.facts import Facts, Schema
-from cigate.policy.absence import Outcome, hides_error
+from cigate.policy.absence import Outcome, hides_error, without_partial
 from cigate.policy.combining import (
     Verdict,
     combine,
@@ -196,6 +196,9 @@ def _outcome(one: CompiledRule, facts: Facts) -> tuple[Outcome, str]:
     try:
         value = one.program(facts.document)
     except cel.EvaluationError as error:
+        whole = without_partial(one.tests, one.program.references, facts) if one.tests is not None else facts
+        if whole is not facts:
+            return _outcome(one, whole)
         ignored = one.rule.ignores_unknown and error.code == "cel.no-such-field"
         return (Outcome.FALSE if ignored else Outcome.ERROR), f"{error.code}: {error.message}"
     if type(value) is not bool:  # threats B1: a number or a text is not an answer

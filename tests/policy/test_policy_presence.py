@@ -169,9 +169,22 @@ def test_an_absent_fact_excuses_no_error_but_its_own(case: str) -> None:
     assert engine.decide(facts(parameters={})).effect is not Effect.DENY
 
 
-def test_whoever_tests_for_a_whole_map_excuses_all_that_is_in_it() -> None:
-    engine = policy(allow(), ask("!has(device.posture) || device.posture.age > 30"))
-    assert engine.decide(facts(device=None)).effect is Effect.REQUIRE_APPROVAL
+@pytest.mark.parametrize("restricting", [ask, throttle], ids=["ask", "throttle"])
+def test_a_map_that_lacks_what_a_rule_reads_counts_as_absent_where_the_rule_tests_for_it(
+    restricting: Any,
+) -> None:
+    """Else taking away the rest of it would heal the error, and open."""
+    engine = policy(allow(), restricting("!has(device.posture) || device.posture.age > 30"))
+    absent = engine.decide(facts(device=None))
+    for posture in ({}, {"compliant": True}):
+        partial = engine.decide(facts(device={"posture": posture}))
+        assert (partial.effect, partial.rules) == (absent.effect, absent.rules)
+    assert len(absent.rules) == 2
+    assert len(engine.decide(facts(device={"posture": {"age": 3}})).rules) == 1
+
+
+def test_a_map_that_no_rule_tests_for_is_no_excuse_for_its_members() -> None:
+    engine = policy(allow(), ask("device.posture.age > 30"))
     assert engine.decide(facts(device={"posture": {}})).code == "policy.rule-error"
 
 

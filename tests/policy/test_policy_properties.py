@@ -70,6 +70,7 @@ PLAIN = st.sampled_from(
 )
 PRESENT = st.sampled_from(
     [
+        "has(device.posture)",
         "has(device.posture.ok)",
         "has(device.posture.age)",
         "has(parameters.ref)",

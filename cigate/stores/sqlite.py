@@ -39,11 +39,9 @@ _MOST_SWEPT: Final = 20
 _READ: Final = "SELECT value FROM rows WHERE family = ? AND id = ?"
 _READ_LIVE: Final = f"{_READ} AND (expires IS NULL OR expires > ?)"
 _SCAN: Final = "SELECT family, id, value FROM rows WHERE family = ? AND id > ? ORDER BY id LIMIT ?"
-_INSERT: Final = (
-    "INSERT INTO rows (family, id, value, expires) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (family, id) "
-)
-_REPLACE: Final = f"{_INSERT} DO UPDATE SET value = ?3, expires = ?4"
-_INSERT_NEW: Final = f"{_REPLACE} WHERE rows.expires <= ?5"
+_INSERT: Final = "INSERT INTO rows (family, id, value, expires) VALUES (?, ?, ?, ?) ON CONFLICT (family, id) "
+_REPLACE: Final = f"{_INSERT} DO UPDATE SET value = excluded.value, expires = excluded.expires"
+_INSERT_NEW: Final = f"{_REPLACE} WHERE rows.expires <= ?"
 _DELETE: Final = "DELETE FROM rows WHERE family = ? AND id = ?"
 _SWEEP: Final = """
 DELETE FROM rows WHERE (family, id) IN

@@ -92,7 +92,7 @@ def combine(verdicts: Sequence[Verdict], facts: Facts) -> Answer:
 
     quorums = map(_quorum, of[Effect.REQUIRE_APPROVAL])
     tokens = (_token(verdict, facts) for verdict in of[Effect.THROTTLE])
-    takes: tuple[Take, ...] = (*quorums, *_budget(facts), *tokens)
+    takes: tuple[Take, ...] = (*quorums, *reservation(facts.document), *tokens)
     reasons = tuple(_reason("policy.allowed", verdict, facts) for verdict in of[Effect.ALLOW])
     return Answer(Effect.ALLOW, "policy.allowed", reasons, takes=takes)
 
@@ -201,9 +201,14 @@ def _token(verdict: Verdict, facts: Facts) -> Token:
     return Token(verdict.rule.name, verdict.bucket, throttle.limit, throttle.per, _said(verdict, facts))
 
 
-def _budget(facts: Facts) -> tuple[Reservation, ...]:
-    estimate = facts.get("cost.estimate")
-    if not facts.get("budget") or estimate is None or estimate <= 0:
+def reservation(document: Mapping[str, Any]) -> tuple[Reservation, ...]:
+    """The budget that an allow takes: what it is estimated to cost, where the facts carry a budget."""
+    cost = document.get("cost", _NOTHING)
+    estimate = cost.get("estimate")
+    if not document.get("budget") or estimate is None or estimate <= 0:
         return ()
     # An unknown currency stays unknown: borrowing the budget's would let a mismatch pass.
-    return (Reservation(estimate, facts.get("cost.currency") or ""),)
+    return (Reservation(estimate, cost.get("currency") or ""),)
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}

@@ -7,6 +7,8 @@ variable costs nothing where it is not read, and an error in an unread one is no
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import cached_property
 from typing import Final
 
 from attrs import frozen
@@ -14,13 +16,14 @@ from attrs import frozen
 from cigate import cel
 from cigate.cel.functions import TYPE_NAMES
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
-from cigate.cel.syntax import Comprehension, Name, Node, Select, render_readable, walk
+from cigate.cel.syntax import Bind, Comprehension, ListOf, MapOf, Name, Node, Select, render_readable, walk
 from cigate.cel.types import BOOL, STRING
 from cigate.decision import Effect
 from cigate.errors import PolicyError
 from cigate.facts import FactType, Schema
 from cigate.policy.absence import Reading, reading
 from cigate.policy.document import PolicyDocument, Rule
+from cigate.policy.pinned import pins
 from cigate.policy.polarity import misplaced
 from cigate.policy.reading import Source
 from cigate.policy.retyped import guarded
@@ -32,28 +35,85 @@ _TOO_LARGE: Final = "with its variables in place it has more than {} nodes or {}
 
 
 @frozen(eq=False)
+class Readable:
+    """What rules about the same actions may read, and which of it is a map."""
+
+    declarations: cel.Declarations
+    maps: Collection[str]
+
+    def program(self, node: Node) -> cel.Program:
+        return cel.compile(render_readable(node), declarations=self.declarations)
+
+
+@frozen(eq=False)
 class CompiledRule:
-    """A rule that is ready to be asked.
+    """A rule that is ready to be asked. What asking needs is made when it is first asked, for most rules seldom are.
 
     Args:
+        at: its place in the document.
         rule: as written.
-        program: its expression; None: it has none, and is true.
-        shown: the same without guards, as explanations show it.
-        message: its message expression.
-        tests: its expression taken apart at its presence tests; None where an absent fact can hide no error.
-        declarations: what it may read.
+        readable: what it may read.
+        expression: its expression with variables in place; None: it has none, and is true.
+        said: its message expression, likewise.
+        actions: the actions for which it can be true, by what it lists and by what it compares; None: all.
     """
 
+    at: int
     rule: Rule
-    program: cel.Program | None = None
-    shown: cel.Program | None = None
-    message: cel.Program | None = None
-    tests: Reading | None = None
-    declarations: cel.Declarations | None = None
+    readable: Readable
+    expression: str | None = None
+    said: str | None = None
+    actions: frozenset[str] | None = None
+
+    @property
+    def declarations(self) -> cel.Declarations:
+        """The facts that it may read."""
+        return self.readable.declarations
+
+    @property
+    def node(self) -> Node | None:
+        """Its expression's tree, variables in place."""
+        return None if self.expression is None else cel.parse(self.expression)
+
+    @property
+    def strict(self) -> bool:
+        """Whether an absent fact that it tests for may not hide that another one is missing."""
+        return self.rule.effect is not Effect.DENY and not self.rule.ignores_unknown
+
+    @cached_property
+    def shown(self) -> cel.Program | None:
+        """Its expression as explanations show it."""
+        if self.expression is None:
+            return None
+        return cel.compile(self.expression, declarations=self.declarations)
+
+    @cached_property
+    def program(self) -> cel.Program | None:
+        """Its expression, guarded against open facts of another type."""
+        node = self.node
+        return None if node is None else self.readable.program(guarded(node, self.declarations))
+
+    @cached_property
+    def message(self) -> cel.Program | None:
+        """Its message expression."""
+        if self.said is None:
+            return None
+        return cel.compile(self.said, declarations=self.declarations)
+
+    @cached_property
+    def tests(self) -> Reading | None:
+        """Its expression taken apart at its presence tests; None where an absent fact can hide no error."""
+        node = self.node
+        if node is None or not self.strict:
+            return None
+        readable = self.readable
+        return reading(
+            node, readable.maps, lambda part: readable.program(guarded(part, readable.declarations))
+        )
 
 
 def compile_rules(document: PolicyDocument, source: Source, schema: Schema) -> tuple[CompiledRule, ...]:
-    """Compile every rule, in the order of the document.
+    """Check every rule, in the order of the document.
 
     Raises:
         PolicyError: what `cel.compile` finds, as `policy.` and the rest of its code; `policy.type` (not a
@@ -85,7 +145,7 @@ class _Compiler:
         self._taken = {path.partition(".")[0] for path in schema.fields} | TYPE_NAMES | {VARIABLES}
         self._stands: dict[str, Node] = {}
         self._types: dict[str, cel.Type] = {}
-        self._facts: dict[Actions, cel.Declarations] = {}
+        self._readable: dict[Actions, Readable] = {}
         self._names: dict[Actions, cel.Declarations] = {}
 
     def rules(self) -> tuple[CompiledRule, ...]:
@@ -94,73 +154,82 @@ class _Compiler:
             node, self._types[variable.name] = self._written(text, None)
             self._names.clear()  # there is one name more
             self._stands[variable.name] = self._inlined(text, node)
-        return tuple(self._rule(rule, f"/spec/rules/{at}") for at, rule in enumerate(self._document.rules))
+        return tuple(self._rule(at, rule) for at, rule in enumerate(self._document.rules))
 
-    def _rule(self, rule: Rule, where: str) -> CompiledRule:
-        for at, path in enumerate(rule.throttle.key if rule.throttle is not None else ()):
+    def _rule(self, at: int, rule: Rule) -> CompiledRule:
+        where = f"/spec/rules/{at}"
+        for place, path in enumerate(rule.throttle.key if rule.throttle is not None else ()):
             if self._schema.type_of(path) is not FactType.STRING:
                 raise self._source.error(
-                    "policy.unknown-fact", f"there is no text {path}", f"{where}/throttle/key/{at}"
+                    "policy.unknown-fact", f"there is no text {path}", f"{where}/throttle/key/{place}"
                 )
-        message = None
+        readable = self._read_by(rule.actions)
+        said = expression = None
+        actions = None if rule.actions is None else frozenset(rule.actions)
         if rule.message_expression is not None:
             text = _Text(self._source, f"{where}/messageExpression", rule.message_expression)
-            node = self._typed(text, rule.actions, STRING)
-            message = self._program(text, node, rule.actions)
-        if rule.expression is None:
-            return CompiledRule(rule, message=message)
-        text = _Text(self._source, f"{where}/expression", rule.expression)
-        node = self._typed(text, rule.actions, BOOL)
-        facts = self._declarations(rule.actions)
-        try:
-            tests = None if rule.ignores_unknown else self._tests(text, node, rule, facts)
-            program = self._program(text, guarded(node, facts), rule.actions)
-        except cel.CompileError as error:
-            raise _told(text, error) from error
-        return CompiledRule(
-            rule,
-            program=program,
-            shown=self._program(text, node, rule.actions),
-            message=message,
-            tests=tests,
-            declarations=facts,
-        )
+            said, _ = self._typed(text, rule.actions, STRING)
+        if rule.expression is not None:
+            text = _Text(self._source, f"{where}/expression", rule.expression)
+            expression, node = self._typed(text, rule.actions, BOOL)
+            self._check_facts(text, node, rule, readable)
+            pinned = pins(node).get("action")
+            if pinned is not None:
+                actions = pinned if actions is None else actions & pinned
+        return CompiledRule(at, rule, readable, expression, said, actions)
 
-    def _tests(self, text: _Text, node: Node, rule: Rule, facts: cel.Declarations) -> Reading | None:
-        wrong = misplaced(node, opens=rule.effect is Effect.ALLOW, maps=self._maps)
-        if wrong is not None:
-            raise text.error("presence", wrong.message, wrong.at, fix=wrong.fix)
-        if rule.effect is Effect.DENY:
-            return None
-        return reading(node, self._maps, lambda part: self._program(text, guarded(part, facts), rule.actions))
+    def _check_facts(self, text: _Text, node: Node, rule: Rule, readable: Readable) -> None:
+        """What the types alone do not show: presence tests by polarity, open facts within lists and maps."""
+        if not rule.ignores_unknown:
+            wrong = misplaced(node, opens=rule.effect is Effect.ALLOW, maps=self._maps)
+            if wrong is not None:
+                raise text.error("presence", wrong.message, wrong.at, fix=wrong.fix)
+        if any(isinstance(part, ListOf | MapOf | Comprehension | Bind) for part in walk(node)):
+            try:
+                guarded(node, readable.declarations)
+            except cel.CompileError as error:
+                raise _told(text, error) from error
 
-    def _typed(self, text: _Text, actions: Actions, wanted: cel.Type) -> Node:
-        """The expression of the wanted type, with its variables in place."""
+    def _typed(self, text: _Text, actions: Actions, wanted: cel.Type) -> tuple[str, Node]:
+        """The expression of the wanted type with its variables in place, as text and as a tree."""
         node, found = self._written(text, actions)
         if not wanted.accepts(found):
             raise text.error("type", f"this gives {found}, and must give {wanted}", 0)
-        return self._inlined(text, node)
+        if not self._stands:
+            return text.text, node
+        whole = self._inlined(text, node)
+        if whole == node:
+            return text.text, node
+        # Checked again, for in a variable too `parameters` are those of the rule's own actions.
+        source = render_readable(whole)
+        try:
+            cel.check(whole, self._read_by(actions).declarations, source)
+        except cel.CompileError as error:
+            code = error.code.removeprefix("cel.")
+            raise text.error(code, f"{error.message}, in {source[:200]}", 0) from error
+        return source, whole
 
     def _written(self, text: _Text, actions: Actions) -> tuple[Node, cel.Type]:
         """The expression as its author wrote it, and its type."""
         if actions not in self._names:
             self._names[actions] = self._declare(actions, self._types)
         try:
-            self._check_above(text)
-            program = cel.compile(text.text, declarations=self._names[actions])
+            node = cel.parse(text.text)
+            self._check_above(text, node)
+            found = cel.check(node, self._names[actions], text.text)
         except cel.CompileError as error:
             raise _told(text, error) from error
-        for node in walk(program.node):
+        for part in walk(node):
             # An expression put in place inside a comprehension must go on meaning the facts.
-            if isinstance(node, Comprehension) and node.variable in self._taken:
-                message = f"{node.variable} is a fact or a type already; the variable needs another name"
-                raise text.error("shadowed-name", message, node.at)
-        return program.node, program.type
+            if isinstance(part, Comprehension) and part.variable in self._taken:
+                message = f"{part.variable} is a fact or a type already; the variable needs another name"
+                raise text.error("shadowed-name", message, part.at)
+        return node, found
 
-    def _check_above(self, text: _Text) -> None:
+    def _check_above(self, text: _Text, whole: Node) -> None:
         """While the variables are read: of them only those that have been are there."""
         below = {variable.name for variable in self._document.variables} - self._types.keys()
-        for node in walk(cel.parse(text.text)) if below else ():
+        for node in walk(whole) if below else ():
             match node:
                 case Select(operand=Name(name=name), field=field) if name == VARIABLES and field in below:
                     raise text.error("variable", "a variable reads only those above it", node.at)
@@ -175,21 +244,11 @@ class _Compiler:
             raise text.error("too-large", _TOO_LARGE.format(MAX_NODES, MAX_DEPTH), 0)
         return found
 
-    def _program(self, text: _Text, node: Node, actions: Actions) -> cel.Program:
-        """What runs. Checked again, for in a variable too `parameters` are those of the rule's own actions."""
-        source = render_readable(node)
-        try:
-            return cel.compile(source, declarations=self._declarations(actions))
-        except cel.CompileError as error:
-            raise text.error(
-                error.code.removeprefix("cel."), f"{error.message}, in {source[:200]}", 0
-            ) from error
-
-    def _declarations(self, actions: Actions) -> cel.Declarations:
+    def _read_by(self, actions: Actions) -> Readable:
         """The facts alone, for an expression whose variables are in place."""
-        if actions not in self._facts:
-            self._facts[actions] = self._declare(actions, {})
-        return self._facts[actions]
+        if actions not in self._readable:
+            self._readable[actions] = Readable(self._declare(actions, {}), self._maps)
+        return self._readable[actions]
 
     def _declare(self, actions: Actions, variables: dict[str, cel.Type]) -> cel.Declarations:
         parameters = parameters_of(self._schema, actions)

@@ -7,8 +7,7 @@ can be made again, explained and proved about. Nothing in here lets an exception
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,20 +15,17 @@ from typing import Any, Final, Self
 from attrs import field, frozen
 
 from cigate import cel
-from cigate.decision import Decision, Effect, Reason, denied
+from cigate.decision import Decision, Effect, Explanation, Reason, Ruling, denied, ruled
 from cigate.errors import FactsError, PolicyError
 from cigate.facts import Facts, Schema
 from cigate.policy.absence import Outcome, hides_error, without_partial
-from cigate.policy.combining import (
-    Verdict,
-    combine,
-    merged_advice,
-    merged_obligations,
-    people_who_count,
-)
+from cigate.policy.candidates import Asking, Candidates
+from cigate.policy.checks import Odd
+from cigate.policy.combining import Verdict, combine, people_who_count
 from cigate.policy.compiled import CompiledRule, compile_rules
 from cigate.policy.document import Rule
 from cigate.policy.reading import read
+from cigate.policy.rulings import ruling_of
 
 _LOG: Final = logging.getLogger("cigate")
 
@@ -47,7 +43,14 @@ class PolicyEngine:
     text: str = field(repr=False)
     schema: Schema = field(repr=False)
     _compiled: tuple[CompiledRule, ...] = field(repr=False)
-    _by_action: Mapping[str, tuple[CompiledRule, ...]] = field(repr=False)
+    _general: tuple[CompiledRule, ...] = field(repr=False)
+    _by_action: Mapping[str, Sequence[CompiledRule]] = field(repr=False)
+    _candidates: dict[str, Candidates] = field(init=False, repr=False, factory=dict)
+    _asking: Asking = field(init=False, repr=False)
+
+    @_asking.default
+    def _what_all_share(self) -> Asking:
+        return Asking(self.schema, self.digest, self._exactly, self._explanation)
 
     @classmethod
     def from_yaml(cls, text: str, schema: Schema | None = None, name: str = "policy.yaml") -> Self:
@@ -65,11 +68,14 @@ class PolicyEngine:
         schema = Schema.default() if schema is None else schema
         document, source = read(text, name, actions=schema.parameters)
         compiled = compile_rules(document, source, schema)
-        named = {action for rule in document.rules for action in rule.actions or ()}
-        by_action = {
-            action: tuple(one for one in compiled if one.rule.applies_to(action)) for action in named
-        }
-        return cls(document.name, document.sequence, document.digest, text, schema, compiled, by_action)
+        by_action: dict[str, list[CompiledRule]] = {}
+        for one in compiled:
+            for action in one.actions or ():
+                by_action.setdefault(action, []).append(one)
+        general = tuple(one for one in compiled if one.actions is None)
+        return cls(
+            document.name, document.sequence, document.digest, text, schema, compiled, general, by_action
+        )
 
     @classmethod
     def from_path(cls, path: str | PathLike[str], schema: Schema | None = None) -> Self:
@@ -94,11 +100,9 @@ class PolicyEngine:
         return tuple(one.rule for one in self._compiled)
 
     def applicable(self, action: str) -> tuple[CompiledRule, ...]:
-        """The rules that have a say about this action."""
-        found = self._by_action.get(action)
-        return (
-            found if found is not None else tuple(one for one in self._compiled if one.rule.actions is None)
-        )
+        """The rules that have a say about this action, in the order of the document."""
+        own = self._by_action.get(action)
+        return tuple(sorted((*self._general, *own), key=lambda one: one.at)) if own else self._general
 
     def decide(self, facts: Facts | Mapping[str, Any]) -> Decision:
         """What the policy says of these facts.
@@ -109,8 +113,60 @@ class PolicyEngine:
         Args:
             facts: a document of facts, or a nested dict that is checked against the schema first.
         """
+        try:
+            document: Any = facts.document if type(facts) is Facts else facts
+            action = document["action"]
+            candidates = self._candidates.get(action) or self._candidates_of(action)
+            found = candidates.which(document)
+            kept = candidates.rulings.get(found) or candidates.keep(found)
+            decision = kept.decision(document, facts)
+            return self._anew(candidates, found, facts) if decision is None else decision
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  # whatever is odd is judged the exact way, which says what it was
+            return self._exact(facts)
+
+    def _candidates_of(self, action: Any) -> Candidates:
+        """The rules to ask about an action; the same ones for all actions that no rule names."""
+        known = self.schema.parameters
+        if type(action) is not str or not self._compiled or (known is not None and action not in known):
+            raise Odd
+        named = known is not None or action in self._by_action
+        at = action if named else ""
+        found = self._candidates.get(at)
+        if found is None:
+            facts = {"action": action} if named else {}
+            found = self._candidates[at] = Candidates(self._asking, self.applicable(action), facts)
+        return found
+
+    def _anew(self, candidates: Candidates, found: Any, facts: Facts | Mapping[str, Any]) -> Decision:
+        """The decision of rules that are known to be true, where what they come to depends on the facts."""
+        known = Facts.of(facts.document if isinstance(facts, Facts) else facts, self.schema)
+        true = sorted(candidates.true(found), key=lambda one: one.at)
+        return self._combined([_completed(one, known) for one in true], known, facts)
+
+    def _exact(self, facts: Facts | Mapping[str, Any]) -> Decision:
         known = self.conforming(facts)
         return known if isinstance(known, Decision) else decide(self, known)
+
+    def _combined(self, found: Sequence[Verdict], known: Facts, facts: Facts | Mapping[str, Any]) -> Decision:
+        true = [verdict.compiled for verdict in found if verdict.outcome is Outcome.TRUE]
+        answer = combine(found, known)
+        return ruled(ruling_of(answer, true, self.digest, self._explanation), answer.takes, facts)
+
+    def _exactly(self, one: CompiledRule) -> Callable[[Any], bool]:
+        def is_true(document: Any) -> bool:
+            outcome, _ = _outcome(one, Facts.of(document, self.schema))
+            if outcome is Outcome.ERROR:
+                raise Odd
+            return outcome is Outcome.TRUE
+
+        return is_true
+
+    def _explanation(self, facts: Facts | Mapping[str, Any]) -> Explanation:
+        from cigate.policy.explain import explain  # explains what is decided here, so it stands above
+
+        return explain(self, facts)
 
     def conforming(self, facts: Facts | Mapping[str, Any]) -> Facts | Decision:
         """The facts, checked against the schema; or the deny that follows from one that does not fit."""
@@ -173,11 +229,16 @@ def _check_parameters(schema: Schema, action: str, facts: Facts) -> None:
 
 
 def _verdict(one: CompiledRule, facts: Facts) -> Verdict:
-    rule = one.rule
-    if one.program is not None:
+    if one.expression is not None:
         found, why = _outcome(one, facts)
         if found is not Outcome.TRUE:
             return Verdict(one, found, why)
+    return _completed(one, facts)
+
+
+def _completed(one: CompiledRule, facts: Facts) -> Verdict:
+    """The verdict of a rule whose expression is true."""
+    rule = one.rule
     if rule.approval is not None:
         return Verdict(one, Outcome.TRUE, people=people_who_count(rule.approval, facts))
     if rule.throttle is None:
@@ -214,31 +275,8 @@ def _outcome(one: CompiledRule, facts: Facts) -> tuple[Outcome, str]:
 def _decide(policy: PolicyEngine, facts: Facts) -> Decision:
     blocked = obstacle(policy, facts)
     if blocked is not None:
-        return Decision(
-            Effect.DENY,
-            blocked.code,
-            policy.digest,
-            reasons=(blocked,),
-            explain=partial(_explain, policy, facts),
+        ruling = Ruling(
+            Effect.DENY, blocked.code, policy.digest, reasons=(blocked,), explainer=policy._explanation
         )
-    found = verdicts(policy, facts)
-    true = [verdict.rule for verdict in found if verdict.outcome is Outcome.TRUE]
-    answer = combine(found, facts)
-    return Decision(
-        answer.effect,
-        answer.code,
-        policy.digest,
-        rules=tuple(rule.name for rule in true),
-        reasons=answer.reasons,
-        wants=answer.wants,
-        takes=answer.takes,
-        obligations=merged_obligations(rule.obligations for rule in true),
-        advice=merged_advice(rule.advice for rule in true),
-        explain=partial(_explain, policy, facts),
-    )
-
-
-def _explain(policy: PolicyEngine, facts: Facts) -> str:
-    from cigate.policy.explain import explain  # explains what is decided here, so it stands above
-
-    return explain(policy, facts).to_text()
+        return ruled(ruling, (), facts)
+    return policy._combined(verdicts(policy, facts), facts, facts)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
-
-from attrs import evolve
 
 from cigate.decision import Decision, Effect, Quorum, Reason, Reservation, Take, Taken, Token
 from cigate.wire.times import seconds
@@ -32,9 +29,7 @@ def settle(decision: Decision, taken: Taken) -> Decision:
     if decision.effect is not Effect.ALLOW:
         return decision
     if taken.refused is None:
-        return evolve(
-            decision, takes=(), explain=partial(_told, decision, "All that it names was taken: allowed.")
-        )
+        return decision.changed("All that it names was taken: allowed.")
     effect, usual, words = _REFUSED[type(taken.refused)]
     code = taken.code or usual
     message = taken.message or words
@@ -42,18 +37,10 @@ def settle(decision: Decision, taken: Taken) -> Decision:
     said = taken.refused.message if isinstance(taken.refused, Token) else ""
     retry = taken.retry_after if effect is Effect.THROTTLE else None
     wait = f" A token is there in {seconds(retry)}." if retry is not None else ""
-    return evolve(
-        decision,
+    return decision.changed(
+        f"It could not be taken: {message} ({code}), so the answer is {effect}.{wait}",
         effect=effect,
         code=code,
         reasons=(Reason(code, said or message, rule),),
-        takes=(),
         retry_after=retry,
-        explain=partial(
-            _told, decision, f"It could not be taken: {message} ({code}), so the answer is {effect}.{wait}"
-        ),
     )
-
-
-def _told(decision: Decision, outcome: str) -> str:
-    return f"{decision.explain()}\n{outcome}"

@@ -43,12 +43,11 @@ def decide(policy_digest: str, facts: Facts) -> Decision:
 
 def settle(decision: Decision, taken: Taken) -> Decision:
     if decision.effect is not Effect.ALLOW or taken.refused is None:
-        return evolve(decision, takes=())
-    return evolve(
-        decision,
+        return decision.changed("taken")
+    return decision.changed(
+        "not taken",
         effect=Effect.THROTTLE,
         code=taken.code,
-        takes=(),
         reasons=(Reason(taken.code, taken.message),),
         retry_after=taken.retry_after,
     )
@@ -164,7 +163,7 @@ def test_a_record_that_lacks_what_replay_needs_is_reported_and_not_passed_over()
 
 
 def test_a_policy_that_is_not_there_is_reported() -> None:
-    elsewhere = evolve(decided(False, None), policy_digest="sha256:" + "ff" * 32)
+    elsewhere = decided(False, None).changed("", policy_digest="sha256:" + "ff" * 32)
     (difference,) = replay([entry(elsewhere, facts_of(False))], decide, settle)
     assert (difference.field, "policy.unknown" in str(difference.replayed)) == ("policy", True)
 

@@ -267,7 +267,8 @@ def test_want_of_memory_and_interrupts_pass_through(
     def fail(*_: object) -> Any:
         raise error
 
-    monkeypatch.setattr("cigate.policy.engine.combine", fail)
+    for room in ("engine", "rulings"):
+        monkeypatch.setattr(f"cigate.policy.{room}.combine", fail)
     with pytest.raises(error):
         policy(allow()).decide(facts())
 
@@ -276,7 +277,8 @@ def test_a_recursion_error_in_the_evaluator_is_a_deny(monkeypatch: pytest.Monkey
     def fail(*_: object) -> Any:
         raise RecursionError
 
-    monkeypatch.setattr("cigate.policy.engine.combine", fail)
+    for room in ("engine", "rulings"):
+        monkeypatch.setattr(f"cigate.policy.{room}.combine", fail)
     assert policy(allow()).decide(facts()).code == "policy.error"
 
 

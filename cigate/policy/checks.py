@@ -1,0 +1,394 @@
+"""Code that loads the facts which rules read and checks that every fact fits the schema; odd ones raise.
+
+What it accepts is what `Facts.of` accepts of plain dicts and of frozen facts, and a few odd things less: those are for
+`Facts.of` itself to judge. What it gives the rules is what `Facts.of` would give them. All texts are checked at
+once, by joining them: that fails on whatever is no text, and shows in one look whether all are ASCII.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from cigate.facts import BIGGEST_INTEGER, LONGEST_DURATION, Facts, FactType, Schema
+from cigate.policy import writing as py
+from cigate.wire.times import parse_duration, parse_timestamp
+
+Tree = dict[str, Any]
+
+
+class NotStraight(Exception):
+    """The rule needs more than the straight way does."""
+
+
+class Odd(Exception):
+    """Something about the facts that only the exact way can judge."""
+
+
+ABSENT: Final[Any] = type("ABSENT", (), {"__slots__": (), "__repr__": lambda self: "ABSENT"})()
+"""What stands for a fact that is not there, where a rule tests for it."""
+
+
+def odd() -> Any:
+    raise Odd
+
+
+def moment(value: Any) -> datetime:
+    """A timestamp as a datetime in UTC."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise Odd
+        return value.astimezone(UTC)
+    if type(value) is str:
+        return parse_timestamp(value)
+    raise Odd
+
+
+def span(value: Any) -> timedelta:
+    """A duration as a timedelta within the bounds of a fact."""
+    if type(value) is str:
+        value = -parse_duration(value[1:]) if value.startswith("-") else parse_duration(value)
+    if type(value) is not timedelta or abs(value) > LONGEST_DURATION:
+        raise Odd
+    return value
+
+
+def approvals(value: Any) -> None:
+    """Approvals that fit."""
+    Facts.of({"approvals": value}, _APPROVALS)
+
+
+def scalars(members: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
+    """Members of an open map that are texts, bools and integers within their bounds."""
+    for member, value in members.items():
+        if not member.isascii():
+            raise Odd
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                value.encode()
+        elif kind is int:
+            least, most = bounds.get(member, _ANY)
+            if not least <= value <= most:
+                raise Odd
+        elif kind is not bool:
+            raise Odd
+
+
+_ANY: Final = (-BIGGEST_INTEGER, BIGGEST_INTEGER)
+_APPROVALS: Final = Schema({"approvals": FactType.APPROVALS})
+
+SCOPE: Final[Mapping[str, Any]] = {
+    "ABSENT": ABSENT,
+    "approvals": approvals,
+    "EMPTY": {dict: {}, MappingProxyType: MappingProxyType({})},
+    "LISTS": frozenset((list, tuple)),
+    "LONG": LONGEST_DURATION,
+    "SHORT": -LONGEST_DURATION,
+    "UTC": UTC,
+    "bool": bool,
+    "datetime": datetime,
+    "all": all,
+    "any": any,
+    "int": int,
+    "len": len,
+    "join": "".join,
+    "moment": moment,
+    "odd": odd,
+    "scalars": scalars,
+    "span": span,
+    "str": str,
+    "timedelta": timedelta,
+    "type": type,
+}
+"""What the code calls by name."""
+
+
+@define
+class Fact:
+    """A fact that the code loads into a local variable."""
+
+    path: str
+    local: str
+    kind: FactType | None
+    optional: bool
+
+
+@frozen
+class Schemed:
+    """The schema as this code needs it, for one action (or for none in particular)."""
+
+    schema: Schema
+    tree: Tree
+    parameters: Mapping[str, FactType] | None
+
+    @classmethod
+    def of(cls, schema: Schema, action: str | None) -> Schemed:
+        tree: Tree = {}
+        for path, kind in schema.fields.items():
+            *above, last = path.split(".")
+            level = tree
+            for step in above:
+                level = level.setdefault(step, {})
+            level[last] = kind
+        known = schema.parameters if action is not None else None
+        return cls(schema, tree, known.get(action) if known is not None and action is not None else None)
+
+    def kind(self, path: str) -> FactType | None:
+        """The type of a fact; None for a member of an open map.
+
+        Raises:
+            NotStraight: it is a group, or nobody declares it.
+        """
+        above, _, last = path.rpartition(".")
+        if above == "parameters" and self.parameters is not None:
+            if last not in self.parameters:
+                raise NotStraight
+            return self.parameters[last]
+        found = self.schema.fields.get(path)
+        if found is not None and found is not FactType.SCALARS:
+            return found
+        if self.schema.fields.get(above) is FactType.SCALARS:
+            return None
+        raise NotStraight
+
+
+@define
+class Loads:
+    """Which facts the code loads, and how it checks all of them."""
+
+    schemed: Schemed
+    optional: Collection[str]
+    facts: dict[str, Fact] = field(factory=dict)
+    scope: dict[str, Any] = field(factory=lambda: dict(SCOPE))
+    count: int = 0
+
+    def read(self, path: str, wanted: FactType | None = None) -> Fact:
+        """The fact at a path, to be loaded; `wanted` is the type that an open one must have.
+
+        Raises:
+            NotStraight: it has another type than wanted, or an open one is wanted as two types.
+        """
+        kind = self.schemed.kind(path)
+        if kind is FactType.APPROVALS or (kind is None and wanted not in (None, *_SIMPLE)):
+            raise NotStraight
+        if kind is not None and wanted is not None and wanted is not kind:
+            raise NotStraight
+        known = self.facts.get(path)
+        if known is None:
+            known = self.facts[path] = Fact(path, self.fresh("f"), kind or wanted, path in self.optional)
+        elif kind is None and wanted is not None:
+            if known.kind is not None and known.kind is not wanted:
+                raise NotStraight
+            known.kind = wanted
+        return known
+
+    def fresh(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}{self.count}"
+
+    def constant(self, value: Any) -> ast.expr:
+        """A value that is no constant of Python's syntax, as a global of the code."""
+        local = self.fresh("k")
+        self.scope[local] = value
+        return py.name(local)
+
+    def statements(self, document: str, *, whole: bool) -> list[ast.stmt]:
+        """The code that loads the facts which are read, and checks them, or all that the document has."""
+        block = _Block(self, whole)
+        block.group(document, self.schemed.tree, "")
+        start: list[ast.stmt] = [
+            py.store("kind", py.call("type", py.name(document))),
+            py.store("empty", ast.Subscript(py.name("EMPTY"), py.name("kind"), ast.Load())),
+        ]
+        return [*start, *block.statements()]
+
+    def reads_below(self, prefix: str) -> list[Fact]:
+        return [fact for path, fact in self.facts.items() if path.startswith(prefix)]
+
+
+@define
+class _Block:
+    """Loads, and the checks that follow them."""
+
+    of: Loads
+    whole: bool
+    loads: list[ast.stmt] = field(factory=list)
+    after: list[ast.stmt] = field(factory=list)
+    maps: list[ast.expr] = field(factory=list)
+    texts: list[ast.expr] = field(factory=list)
+    bools: list[ast.expr] = field(factory=list)
+    ints: list[ast.expr] = field(factory=list)
+    conditions: list[ast.expr] = field(factory=list)
+
+    def group(self, above: str, tree: Tree, prefix: str) -> None:
+        for member, below in tree.items():
+            path = f"{prefix}{member}"
+            if not self.whole and path not in self.of.facts and not self.of.reads_below(f"{path}."):
+                continue
+            if isinstance(below, dict):
+                self.subgroup(above, member, below, path)
+            elif below is FactType.SCALARS:
+                self.open_map(above, member, path)
+            elif path in self.of.facts:
+                self.read(above, member, self.of.facts[path])
+            else:
+                self.unread(above, member, path, below)
+
+    def map(self, above: str, member: str, path: str) -> tuple[str, list[Fact]]:
+        read = self.of.reads_below(f"{path}.")
+        local = self.of.fresh("g")
+        if any(not fact.optional for fact in read):
+            found = py.item(py.name(above), member)
+        else:
+            found = _get(above, member, py.name("empty"))
+        self.loads.append(py.store(local, found))
+        self.maps.append(py.name(local))
+        return local, read
+
+    def subgroup(self, above: str, member: str, tree: Tree, path: str) -> None:
+        local, read = self.map(above, member, path)
+        if read:
+            self.group(local, tree, f"{path}.")
+            return
+        inside = _Block(self.of, self.whole)
+        inside.group(local, tree, f"{path}.")
+        self.after.append(py.when(py.name(local), *inside.statements()))
+
+    def open_map(self, above: str, member: str, path: str) -> None:
+        local, read = self.map(above, member, path)
+        schemed = self.of.schemed
+        if path == "parameters" and schemed.parameters is not None:
+            self.group(local, dict(schemed.parameters), "parameters.")
+        else:
+            for fact in read:
+                self.read(local, fact.path.rpartition(".")[2], fact, is_open=True)
+        if not self.whole:
+            return
+        start = len(path) + 1
+        bounds = {at[start:]: pair for at, pair in schemed.schema.bounds.items() if at.startswith(f"{path}.")}
+        check = py.call("scalars", py.name(local), self.of.constant(bounds))
+        self.after.append(py.when(py.name(local), py.do(check)))
+
+    def read(self, above: str, member: str, fact: Fact, *, is_open: bool = False) -> None:
+        """Load a fact that a rule reads, and check it."""
+        value = py.name(fact.local)
+        found = _get(above, member, py.name("ABSENT")) if fact.optional else py.item(py.name(above), member)
+        self.loads.append(py.store(fact.local, found))
+        absent = [py.compare(value, (ast.Is, py.name("ABSENT")))] if fact.optional else []
+        match fact.kind:
+            case FactType.STRING if not is_open:
+                self.texts.append(py.choice(absent[0], py.constant(""), value) if absent else value)
+            case FactType.STRINGS:
+                self.list_of_texts(value, absent)
+            case FactType.TIMESTAMP:
+                plain = py.conjunction((_is(value, "datetime"), _is_utc(value)))
+                self.convert(fact.local, plain, absent, "moment")
+            case FactType.DURATION:
+                plain = py.conjunction(
+                    (_is(value, "timedelta"), _between(py.name("SHORT"), value, py.name("LONG")))
+                )
+                self.convert(fact.local, plain, absent, "span")
+            case FactType.INT if not is_open:
+                least, most = self.bounds(fact.path)
+                self.condition(
+                    absent, _is(value, "int"), _between(py.constant(least), value, py.constant(most))
+                )
+            case FactType.BOOL if not absent:
+                self.bools.append(value)
+            case FactType.BOOL | FactType.INT | FactType.STRING:
+                self.condition(absent, _is(value, {"bool": "bool", "int": "int"}.get(fact.kind, "str")))
+            case _:
+                pass  # only asked for: `scalars` has looked at its type
+
+    def unread(self, above: str, member: str, path: str, kind: FactType) -> None:
+        """Check a fact that no rule here reads: a wrong type is a wrong type."""
+        match kind:
+            case FactType.STRING:
+                self.texts.append(_get(above, member, py.constant("")))
+                return
+            case FactType.BOOL:
+                self.bools.append(_get(above, member, py.constant(True)))
+                return
+            case _:
+                pass
+        local = self.of.fresh("u")
+        value = py.name(local)
+        default = py.name("ABSENT")
+        if kind is FactType.INT:
+            least, most = self.bounds(path)
+            default = py.constant(least)
+            self.condition([], _is(value, "int"), _between(py.constant(least), value, py.constant(most)))
+        elif kind in (FactType.STRINGS, FactType.APPROVALS):
+            default = py.tuple_of(())
+            if kind is FactType.STRINGS:
+                self.list_of_texts(value, [])
+            else:
+                self.after.append(py.when(value, py.do(py.call("approvals", value))))
+                self.condition([], py.compare(py.call("type", value), (ast.In, py.name("LISTS"))))
+        else:
+            check = py.call("moment" if kind is FactType.TIMESTAMP else "span", value)
+            given = py.compare(value, (ast.IsNot, py.name("ABSENT")))
+            self.after.append(py.when(given, py.do(check)))
+        self.loads.append(py.store(local, _get(above, member, default)))
+
+    def list_of_texts(self, value: ast.expr, absent: list[ast.expr]) -> None:
+        self.condition(absent, py.compare(py.call("type", value), (ast.In, py.name("LISTS"))))
+        items = py.choice(absent[0], py.tuple_of(()), value) if absent else value
+        self.texts.append(py.spread(items))
+
+    def convert(self, local: str, plain: ast.expr, absent: list[ast.expr], function: str) -> None:
+        fine = py.disjunction((*absent, plain))
+        self.after.append(py.when(py.negation(fine), py.store(local, py.call(function, py.name(local)))))
+
+    def condition(self, absent: list[ast.expr], *parts: ast.expr) -> None:
+        if absent:
+            self.conditions.append(py.disjunction((*absent, py.conjunction(parts))))
+        else:
+            self.conditions.extend(parts)
+
+    def bounds(self, path: str) -> tuple[int, int]:
+        return self.of.schemed.schema.bounds.get(path, _ANY)
+
+    def statements(self) -> list[ast.stmt]:
+        """The loads, then all checks."""
+        conditions = [*self.conditions]
+        for values, kind in ((self.bools, "bool"), (self.maps, "kind")):
+            if values:
+                types = [py.call("type", value) for value in values]
+                chain = [(ast.Is, one) for one in (*types[1:], py.name(kind))]
+                conditions.insert(0, py.compare(types[0], *chain))
+        made = [*self.loads]
+        if conditions:
+            made.append(py.when(py.negation(py.conjunction(conditions)), py.do(py.call("odd"))))
+        if self.texts:
+            joined = self.of.fresh("j")
+            made.append(py.store(joined, py.call("join", py.tuple_of(self.texts))))
+            plain = py.method(py.name(joined), "isascii")
+            made.append(py.when(py.negation(plain), py.do(py.method(py.name(joined), "encode"))))
+        return [*made, *self.after]
+
+
+_SIMPLE: Final = (FactType.BOOL, FactType.INT, FactType.STRING)
+"""What the members of an open map may be here: in there times are written as maps, which is odd."""
+
+
+def _get(above: str, member: str, default: ast.expr) -> ast.expr:
+    return py.method(py.name(above), "get", py.constant(member), default)
+
+
+def _is(value: ast.expr, kind: str) -> ast.expr:
+    return py.compare(py.call("type", value), (ast.Is, py.name(kind)))
+
+
+def _is_utc(value: ast.expr) -> ast.expr:
+    return py.compare(py.attribute(value, "tzinfo"), (ast.Is, py.name("UTC")))
+
+
+def _between(least: ast.expr, value: ast.expr, most: ast.expr) -> ast.expr:
+    return py.compare(least, (ast.LtE, value), (ast.LtE, most))

@@ -1,0 +1,149 @@
+"""From the rules that are true to the decision, kept: the same rules give the same ruling for all facts.
+
+What differs from one request to the next is only what must be taken (whose bucket, how much of which budget), who
+approved, and a message that an expression writes. The first is filled in here; a decision for which the others
+matter is combined anew by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from operator import itemgetter
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from cigate.decision import Decision, Effect, Explanation, Ruling, Take, Token, ruled
+from cigate.facts import Facts
+from cigate.policy.absence import Outcome
+from cigate.policy.combining import (
+    Answer,
+    Verdict,
+    combine,
+    merged_advice,
+    merged_obligations,
+    reservation,
+)
+from cigate.policy.compiled import CompiledRule
+
+Read = Callable[[Any], Any]
+
+
+_MOST_TOKENS: Final = 1024
+
+
+@frozen(eq=False)
+class Bucket:
+    """The token that a true throttle rule takes, but for the name of its bucket."""
+
+    rule: str
+    key: Read
+    limit: int
+    per: timedelta
+    message: str
+    _tokens: dict[Any, Token] = field(init=False, factory=dict)
+
+    def token(self, document: Any) -> Token:
+        """The token for one document; the same one for all that name the same bucket."""
+        bucket = self.key(document)
+        return self._tokens.get(bucket) or self._made(bucket)
+
+    def _made(self, bucket: tuple[str, ...]) -> Token:
+        if len(self._tokens) >= _MOST_TOKENS:
+            self._tokens.clear()
+        made = self._tokens[bucket] = Token(self.rule, bucket, self.limit, self.per, self.message)
+        return made
+
+
+@frozen
+class Kept:
+    """What some rules that are true together come to.
+
+    Args:
+        ruling: for facts without approvals.
+        buckets: what is taken if the ruling is an allow.
+        people: whether approvals among the facts would change it.
+        anew: whether it must be combined anew each time.
+    """
+
+    ruling: Ruling
+    buckets: tuple[Bucket, ...]
+    people: bool
+    anew: bool
+
+    def decision(self, document: Any, facts: Any) -> Decision | None:
+        """The decision for one document; None if it must be combined anew. Raises if a fact is missing."""
+        if self.anew or (self.people and document.get("approvals")):
+            return None
+        takes: tuple[Take, ...] = ()
+        if self.buckets:  # also for a deny: a rule whose bucket has no name is in error
+            takes = tuple([bucket.token(document) for bucket in self.buckets])
+        if self.ruling.effect is not Effect.ALLOW:
+            return ruled(self.ruling, (), facts)
+        if "budget" in document:
+            takes = (*reservation(document), *takes)
+        return ruled(self.ruling, takes, facts)
+
+
+def kept(
+    true: Sequence[CompiledRule], action: str | None, digest: str, explainer: Callable[[Any], Explanation]
+) -> Kept:
+    """What these rules come to when they are true and no other is.
+
+    Args:
+        true: in the order of the document.
+        action: None where it is not known, so that no message can name it.
+    """
+    verdicts = tuple(Verdict(one, Outcome.TRUE) for one in true)
+    answer = combine(verdicts, Facts({"action": action}))
+    buckets = tuple(_bucket(one) for one in true if one.rule.throttle is not None)
+    return Kept(
+        ruling_of(answer, true, digest, explainer),
+        buckets,
+        people=any(one.rule.approval is not None for one in true),
+        anew=any(one.message is not None for one in true)
+        or (action is None and answer.code == "policy.no-allow-rule"),  # which names the action
+    )
+
+
+def ruling_of(
+    answer: Answer, true: Sequence[CompiledRule], digest: str, explainer: Callable[[Any], Explanation]
+) -> Ruling:
+    """An answer with all that the true rules bring along."""
+    return Ruling(
+        answer.effect,
+        answer.code,
+        digest,
+        rules=tuple(one.rule.name for one in true),
+        reasons=answer.reasons,
+        wants=answer.wants,
+        obligations=merged_obligations(one.rule.obligations for one in true),
+        advice=merged_advice(one.rule.advice for one in true),
+        explainer=explainer,
+    )
+
+
+def _bucket(one: CompiledRule) -> Bucket:
+    throttle = one.rule.throttle
+    assert throttle is not None
+    return Bucket(one.rule.name, _tuple_reader(throttle.key), throttle.limit, throttle.per, one.rule.message)
+
+
+def _tuple_reader(paths: Sequence[str]) -> Read:
+    reads = tuple(map(reader, paths))
+    if len(reads) == 1:
+        (only,) = reads
+        return lambda document: (only(document),)
+    return lambda document: tuple([read(document) for read in reads])
+
+
+def reader(path: str) -> Read:
+    """A function that reads the fact at a dotted path; it raises where that is not there."""
+    group, _, member = path.partition(".")
+    if not member:
+        return itemgetter(group)
+    if "." not in member:
+        return lambda document: document[group][member]
+    below = reader(member)
+    return lambda document: below(document[group])

@@ -14,12 +14,12 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from cigate.cel.syntax import Node
-from cigate.decision import Explanation
+from cigate.decision import Decision, Explanation
 from cigate.facts import FactType, Schema
 from cigate.policy.checks import NotStraight, Schemed
 from cigate.policy.compiled import CompiledRule
 from cigate.policy.pinned import pins
-from cigate.policy.rulings import Kept, Read, kept, reader
+from cigate.policy.rulings import Finish, Read, finisher, reader
 from cigate.policy.straight import PER_MASK, Question, which_are_true
 
 _WORTH_SPLITTING: Final = 8
@@ -36,6 +36,7 @@ class Asking:
     digest: str
     exactly: Callable[[CompiledRule], Callable[[Any], bool]]
     explainer: Callable[[Any], Explanation]
+    anew: Callable[[Sequence[CompiledRule], Any], Decision]
 
 
 @define(eq=False)
@@ -54,7 +55,7 @@ class Candidates:
     known: Mapping[str, str]
     whole: bool = True
     which: Callable[[Any], Any] = field(init=False)
-    rulings: dict[Any, Kept] = field(init=False, factory=dict)
+    finishes: dict[Any, Finish] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.which = self._compile_first
@@ -97,13 +98,17 @@ class Candidates:
         best = max(counts, key=lambda path: (counts[path], path), default=None)
         return best if best is not None and counts[best] >= _WORTH_SPLITTING else None
 
-    def keep(self, found: Any) -> Kept:
-        """What the rules that were found true come to."""
+    def finish(self, found: Any) -> Finish:
+        """What makes the decision when these rules were found true; kept, for they will be true again."""
         true = sorted(self.true(found), key=lambda rule: rule.at)
-        made = kept(true, self.known.get("action"), self.asking.digest, self.asking.explainer)
-        if len(self.rulings) >= _MOST_KEPT:
-            self.rulings.clear()
-        self.rulings[found] = made
+
+        def anew(document: Any, facts: Any) -> Decision:
+            return self.asking.anew(true, facts)
+
+        made = finisher(true, self.known.get("action"), self.asking.digest, self.asking.explainer, anew)
+        if len(self.finishes) >= _MOST_KEPT:
+            self.finishes.clear()
+        self.finishes[found] = made
         return made
 
     def true(self, found: Any) -> Iterator[CompiledRule]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from cigate.facts import BIGGEST_INTEGER, LONGEST_DURATION, Facts, FactType, Schema
+from cigate.facts import BIGGEST_INTEGER, Facts, FactType, Schema
 from cigate.policy import writing as py
 from cigate.wire.times import parse_duration, parse_timestamp
 
@@ -53,7 +53,7 @@ def span(value: Any) -> timedelta:
     """A duration as a timedelta within the bounds of a fact."""
     if type(value) is str:
         value = -parse_duration(value[1:]) if value.startswith("-") else parse_duration(value)
-    if type(value) is not timedelta or abs(value) > LONGEST_DURATION:
+    if type(value) is not timedelta or abs(value) > _LONGEST:
         raise Odd
     return value
 
@@ -63,33 +63,42 @@ def approvals(value: Any) -> None:
     Facts.of({"approvals": value}, _APPROVALS)
 
 
-def scalars(members: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
-    """Members of an open map that are texts, bools and integers within their bounds."""
-    for member, value in members.items():
-        if not member.isascii():
-            raise Odd
+def scalars(members: Mapping[str, Any]) -> None:
+    """Members of an open map that are texts, bools and integers."""
+    for value in members.values():
         kind = type(value)
         if kind is str:
             if not value.isascii():
                 value.encode()
         elif kind is int:
-            least, most = bounds.get(member, _ANY)
-            if not least <= value <= most:
+            if not -BIGGEST_INTEGER <= value <= BIGGEST_INTEGER:
                 raise Odd
         elif kind is not bool:
             raise Odd
 
 
+def bounded(members: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]]) -> None:
+    """Members of an open map whose integers have bounds of their own."""
+    scalars(members)
+    for member, (least, most) in bounds.items():
+        value = members.get(member, least)
+        if type(value) is int and not least <= value <= most:
+            raise Odd
+
+
 _ANY: Final = (-BIGGEST_INTEGER, BIGGEST_INTEGER)
+_LONGEST: Final = timedelta(seconds=9_000_000_000)
+"""Longer durations are facts, but CEL has 64 bits of nanoseconds: about 292 years."""
+
 _APPROVALS: Final = Schema({"approvals": FactType.APPROVALS})
 
 SCOPE: Final[Mapping[str, Any]] = {
     "ABSENT": ABSENT,
     "approvals": approvals,
+    "bounded": bounded,
     "EMPTY": {dict: {}, MappingProxyType: MappingProxyType({})},
-    "LISTS": frozenset((list, tuple)),
-    "LONG": LONGEST_DURATION,
-    "SHORT": -LONGEST_DURATION,
+    "LONG": _LONGEST,
+    "SHORT": -_LONGEST,
     "UTC": UTC,
     "bool": bool,
     "datetime": datetime,
@@ -97,6 +106,7 @@ SCOPE: Final[Mapping[str, Any]] = {
     "any": any,
     "int": int,
     "len": len,
+    "list": list,
     "join": "".join,
     "moment": moment,
     "odd": odd,
@@ -104,6 +114,7 @@ SCOPE: Final[Mapping[str, Any]] = {
     "span": span,
     "str": str,
     "timedelta": timedelta,
+    "tuple": tuple,
     "type": type,
 }
 """What the code calls by name."""
@@ -272,7 +283,10 @@ class _Block:
             return
         start = len(path) + 1
         bounds = {at[start:]: pair for at, pair in schemed.schema.bounds.items() if at.startswith(f"{path}.")}
-        check = py.call("scalars", py.name(local), self.of.constant(bounds))
+        check = py.call("scalars", py.name(local))
+        if bounds:
+            check = py.call("bounded", py.name(local), self.of.constant(bounds))
+        self.texts.append(py.spread(py.name(local)))  # its names
         self.after.append(py.when(py.name(local), py.do(check)))
 
     def read(self, above: str, member: str, fact: Fact, *, is_open: bool = False) -> None:
@@ -330,7 +344,7 @@ class _Block:
                 self.list_of_texts(value, [])
             else:
                 self.after.append(py.when(value, py.do(py.call("approvals", value))))
-                self.condition([], py.compare(py.call("type", value), (ast.In, py.name("LISTS"))))
+                self.condition([], _is_list(value))
         else:
             check = py.call("moment" if kind is FactType.TIMESTAMP else "span", value)
             given = py.compare(value, (ast.IsNot, py.name("ABSENT")))
@@ -338,7 +352,7 @@ class _Block:
         self.loads.append(py.store(local, _get(above, member, default)))
 
     def list_of_texts(self, value: ast.expr, absent: list[ast.expr]) -> None:
-        self.condition(absent, py.compare(py.call("type", value), (ast.In, py.name("LISTS"))))
+        self.condition(absent, _is_list(value))
         items = py.choice(absent[0], py.tuple_of(()), value) if absent else value
         self.texts.append(py.spread(items))
 
@@ -384,6 +398,10 @@ def _get(above: str, member: str, default: ast.expr) -> ast.expr:
 
 def _is(value: ast.expr, kind: str) -> ast.expr:
     return py.compare(py.call("type", value), (ast.Is, py.name(kind)))
+
+
+def _is_list(value: ast.expr) -> ast.expr:
+    return py.disjunction((_is(value, "list"), _is(value, "tuple")))
 
 
 def _is_utc(value: ast.expr) -> ast.expr:

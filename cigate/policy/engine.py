@@ -50,7 +50,7 @@ class PolicyEngine:
 
     @_asking.default
     def _what_all_share(self) -> Asking:
-        return Asking(self.schema, self.digest, self._exactly, self._explanation)
+        return Asking(self.schema, self.digest, self._exactly, self._explanation, self._anew)
 
     @classmethod
     def from_yaml(cls, text: str, schema: Schema | None = None, name: str = "policy.yaml") -> Self:
@@ -118,9 +118,8 @@ class PolicyEngine:
             action = document["action"]
             candidates = self._candidates.get(action) or self._candidates_of(action)
             found = candidates.which(document)
-            kept = candidates.rulings.get(found) or candidates.keep(found)
-            decision = kept.decision(document, facts)
-            return self._anew(candidates, found, facts) if decision is None else decision
+            finish = candidates.finishes.get(found) or candidates.finish(found)
+            return finish(document, facts)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001  # whatever is odd is judged the exact way, which says what it was
@@ -139,10 +138,9 @@ class PolicyEngine:
             found = self._candidates[at] = Candidates(self._asking, self.applicable(action), facts)
         return found
 
-    def _anew(self, candidates: Candidates, found: Any, facts: Facts | Mapping[str, Any]) -> Decision:
+    def _anew(self, true: Sequence[CompiledRule], facts: Facts | Mapping[str, Any]) -> Decision:
         """The decision of rules that are known to be true, where what they come to depends on the facts."""
         known = Facts.of(facts.document if isinstance(facts, Facts) else facts, self.schema)
-        true = sorted(candidates.true(found), key=lambda one: one.at)
         return self._combined([_completed(one, known) for one in true], known, facts)
 
     def _exact(self, facts: Facts | Mapping[str, Any]) -> Decision:

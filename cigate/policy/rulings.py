@@ -28,6 +28,8 @@ from cigate.policy.combining import (
 from cigate.policy.compiled import CompiledRule
 
 Read = Callable[[Any], Any]
+Finish = Callable[[Any, Any], Decision]
+"""From a document, and the facts as they were given, to the decision."""
 
 
 _MOST_TOKENS: Final = 1024
@@ -56,55 +58,67 @@ class Bucket:
         return made
 
 
-@frozen
-class Kept:
-    """What some rules that are true together come to.
+def finisher(
+    true: Sequence[CompiledRule],
+    action: str | None,
+    digest: str,
+    explainer: Callable[[Any], Explanation],
+    anew: Finish,
+) -> Finish:
+    """What makes the decision, from a document of facts, when these rules are true and no other is.
 
-    Args:
-        ruling: for facts without approvals.
-        buckets: what is taken if the ruling is an allow.
-        people: whether approvals among the facts would change it.
-        anew: whether it must be combined anew each time.
-    """
-
-    ruling: Ruling
-    buckets: tuple[Bucket, ...]
-    people: bool
-    anew: bool
-
-    def decision(self, document: Any, facts: Any) -> Decision | None:
-        """The decision for one document; None if it must be combined anew. Raises if a fact is missing."""
-        if self.anew or (self.people and document.get("approvals")):
-            return None
-        takes: tuple[Take, ...] = ()
-        if self.buckets:  # also for a deny: a rule whose bucket has no name is in error
-            takes = tuple([bucket.token(document) for bucket in self.buckets])
-        if self.ruling.effect is not Effect.ALLOW:
-            return ruled(self.ruling, (), facts)
-        if "budget" in document:
-            takes = (*reservation(document), *takes)
-        return ruled(self.ruling, takes, facts)
-
-
-def kept(
-    true: Sequence[CompiledRule], action: str | None, digest: str, explainer: Callable[[Any], Explanation]
-) -> Kept:
-    """What these rules come to when they are true and no other is.
+    It raises where a fact that names a bucket is missing.
 
     Args:
         true: in the order of the document.
         action: None where it is not known, so that no message can name it.
+        digest: the policy's.
+        explainer: from facts to why.
+        anew: decides the slow way, for what no two requests share.
     """
     verdicts = tuple(Verdict(one, Outcome.TRUE) for one in true)
     answer = combine(verdicts, Facts({"action": action}))
+    if any(one.said is not None for one in true):
+        return anew  # its message is written from the facts
+    if action is None and answer.code == "policy.no-allow-rule":
+        return anew  # which names the action
+    ruling = ruling_of(answer, true, digest, explainer)
     buckets = tuple(_bucket(one) for one in true if one.rule.throttle is not None)
-    return Kept(
-        ruling_of(answer, true, digest, explainer),
-        buckets,
-        people=any(one.rule.approval is not None for one in true),
-        anew=any(one.message is not None for one in true)
-        or (action is None and answer.code == "policy.no-allow-rule"),  # which names the action
-    )
+    if any(one.rule.approval is not None for one in true):
+        return _unless_approved(ruling, buckets, anew)
+    if ruling.effect is Effect.ALLOW:
+        return _allowing(ruling, buckets)
+    return _refusing(ruling, buckets)
+
+
+def _allowing(ruling: Ruling, buckets: tuple[Bucket, ...]) -> Finish:
+    def finish(document: Any, facts: Any) -> Decision:
+        takes: tuple[Take, ...] = ()
+        if buckets:
+            takes = tuple([bucket.token(document) for bucket in buckets])
+        if "budget" in document:
+            takes = (*reservation(document), *takes)
+        return ruled(ruling, takes, facts)
+
+    return finish
+
+
+def _refusing(ruling: Ruling, buckets: tuple[Bucket, ...]) -> Finish:
+    def finish(document: Any, facts: Any) -> Decision:
+        for bucket in buckets:  # a rule whose bucket has no name is in error, and that is another answer
+            bucket.key(document)
+        return ruled(ruling, (), facts)
+
+    return finish
+
+
+def _unless_approved(ruling: Ruling, buckets: tuple[Bucket, ...], anew: Finish) -> Finish:
+    refuse = _refusing(ruling, buckets)
+
+    def finish(document: Any, facts: Any) -> Decision:
+        return anew(document, facts) if document.get("approvals") else refuse(document, facts)
+
+    return finish
 
 
 def ruling_of(

@@ -26,8 +26,20 @@ PRODUCTS: Final = {"_*_": "*", "_/_": "/", "_%_": "%"}
 BINARY: Final = {OR: "||", AND: "&&", **RELATIONS, **SUMS, **PRODUCTS}
 OPERATORS: Final = frozenset(BINARY) | {NOT, NEGATE, TERNARY}
 
-MACROS: Final = {"all": (2,), "exists": (2,), "exists_one": (2,), "map": (2, 3), "filter": (2,)}
-"""The comprehension macros, and how many arguments each takes (the variable counts as one)."""
+MACROS: Final = {
+    "all": (2, 3),
+    "exists": (2, 3),
+    "exists_one": (2, 3),
+    "existsOne": (2, 3),
+    "map": (2, 3),
+    "filter": (2,),
+    "transformList": (3, 4),
+    "transformMap": (3, 4),
+    "transformMapEntry": (3, 4),
+    "optMap": (2,),
+    "optFlatMap": (2,),
+}
+"""The comprehension macros, and how many arguments each takes (a variable counts as one)."""
 
 
 class UInt(int):
@@ -52,10 +64,11 @@ class Literal:
 
 @frozen
 class Name:
-    """An identifier: a fact, a group of facts, a variable or a type."""
+    """An identifier: a fact, a group of facts, a variable or a type; `absolute` if written `.name`."""
 
     at: int = field(eq=False)
     name: str
+    absolute: bool = False
 
 
 @frozen
@@ -89,7 +102,10 @@ class Has:
 
 @frozen
 class Call:
-    """`function(arguments)`, `target.function(arguments)`, or an operator (`_&&_`) on its operands."""
+    """`function(arguments)`, `target.function(arguments)`, or an operator (`_&&_`) on its operands.
+
+    A qualified function (`math.greatest(x, y)`) has its whole name in `function` and no target, once checked.
+    """
 
     at: int = field(eq=False)
     function: str
@@ -99,32 +115,50 @@ class Call:
 
 @frozen
 class ListOf:
-    """`[a, b]`."""
+    """`[a, b]`; the items at the places in `optional` are written `?item` and left out where they are none."""
 
     at: int = field(eq=False)
     items: tuple[Node, ...]
+    optional: tuple[int, ...] = ()
 
 
 @frozen
 class MapOf:
-    """`{key: value}`, in the order of the source."""
+    """`{key: value}`, in the order of the source; `optional` has the places of the entries written `?key: value`."""
 
     at: int = field(eq=False)
     entries: tuple[tuple[Node, Node], ...]
+    optional: tuple[int, ...] = ()
 
 
 @frozen
 class Comprehension:
-    """`operand.kind(variable, argument)`: all, exists, exists_one, filter; map takes one or two arguments."""
+    """`operand.kind(variable, argument)`, one of `MACROS`; `second` is the other variable of a two-variable form.
+
+    With one variable it goes through a list's items or a map's keys; with two the first is a list's index or a
+    map's key, and the second the item or the value. `map`, `transformList` and the like take their filter first.
+    `optMap` and `optFlatMap` go through an optional.
+    """
 
     at: int = field(eq=False)
     kind: str
     operand: Node
     variable: str
     arguments: tuple[Node, ...]
+    second: str = ""
 
 
-Node: TypeAlias = Literal | Name | Select | Index | Has | Call | ListOf | MapOf | Comprehension
+@frozen
+class Bind:
+    """`cel.bind(variable, value, body)`: the value is worked out once, at most, where the body reads it."""
+
+    at: int = field(eq=False)
+    variable: str
+    value: Node
+    body: Node
+
+
+Node: TypeAlias = Literal | Name | Select | Index | Has | Call | ListOf | MapOf | Comprehension | Bind
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -142,6 +176,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return tuple(part for entry in node.entries for part in entry)
         case Comprehension():
             return (node.operand, *node.arguments)
+        case Bind():
+            return (node.value, node.body)
         case Literal() | Name():
             return ()
 

@@ -15,9 +15,9 @@ from cachetools import LRUCache, cached
 
 from cigate.cel.check import check
 from cigate.cel.error import CompileError, EvaluationError
-from cigate.cel.functions import TYPE_NAMES
 from cigate.cel.locks import lock_over_forks
 from cigate.cel.parse import parse
+from cigate.cel.rendering import render_readable
 from cigate.cel.syntax import (
     OPERATORS,
     RELATIONS,
@@ -29,9 +29,8 @@ from cigate.cel.syntax import (
     Select,
     children,
     path_of,
-    render_readable,
 )
-from cigate.cel.types import Declarations, Type
+from cigate.cel.types import TYPE_NAMES, Declarations, Type
 
 if TYPE_CHECKING:
     from cigate.cel.interpreter import Interpreter

@@ -12,10 +12,10 @@ from typing import Final
 from attrs import frozen
 
 from cigate import cel
-from cigate.cel.functions import TYPE_NAMES
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
-from cigate.cel.syntax import Comprehension, Name, Node, Select, render_readable, walk
-from cigate.cel.types import BOOL, STRING
+from cigate.cel.rendering import render_readable
+from cigate.cel.syntax import Comprehension, Name, Node, Select, walk
+from cigate.cel.types import BOOL, STRING, TYPE_NAMES
 from cigate.decision import Effect
 from cigate.errors import PolicyError
 from cigate.facts import FactType, Schema

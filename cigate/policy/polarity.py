@@ -22,6 +22,7 @@ from typing import Final
 from attrs import frozen
 
 from cigate import cel
+from cigate.cel.rendering import render_readable
 from cigate.cel.syntax import (
     AND,
     IN,
@@ -36,7 +37,6 @@ from cigate.cel.syntax import (
     Node,
     Select,
     children,
-    render_readable,
 )
 
 _GROWS: Final = {"_>_": True, "_>=_": True, "_<_": False, "_<=_": False}

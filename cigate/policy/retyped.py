@@ -17,6 +17,7 @@ from typing import Final
 from attrs import evolve
 
 from cigate import cel
+from cigate.cel.rendering import render_readable
 from cigate.cel.syntax import (
     IN,
     OR,
@@ -29,7 +30,6 @@ from cigate.cel.syntax import (
     Node,
     children,
     path_of,
-    render_readable,
 )
 from cigate.cel.types import BOOL, DYN, INT, STRING
 from cigate.policy.rewriting import rebuilt

@@ -120,7 +120,7 @@ def has(value: Any, name: str) -> bool:
     if kind is dict or kind is MappingProxyType or kind is MixedMap:
         return name in value
     if kind is Optional:
-        return value is not NONE and has(value.value, name)
+        return value.value is not NOTHING and has(value.value, name)
     raise no_overload(value)
 
 
@@ -142,7 +142,7 @@ def optional_index(value: Any, key: Any) -> Optional:
         EvaluationError: `cel.no-such-overload`, of what has no items, or an index that is no number.
     """
     while type(value) is Optional:
-        if value is NONE:
+        if value.value is NOTHING:
             return NONE
         value = value.value
     kind = type(value)

@@ -191,7 +191,7 @@ def _whole(value: Any, depth: int, left: list[int]) -> Any:
     if kind in MAPS:
         _spend(2 * len(value), depth, left)
         return {adopted(key): _whole(item, depth + 1, left) for key, item in value.items()}
-    if kind is Optional and value is not NONE:
+    if kind is Optional and value.value is not NOTHING:
         _spend(1, depth, left)
         return Optional(_whole(value.value, depth + 1, left))
     return value

@@ -90,19 +90,20 @@ def tokens(source: str) -> Tokens:
             _refuse(source, at)
         group = found.lastgroup
         assert group is not None
-        value: Value = found[group]
+        text = found[group]
+        value: Value = text
         begins, at = found.start(group), found.end()
         if group == "symbol":
-            kind = value
+            kind = text
         elif group == "word":
-            kind = value if value in KEYWORDS else WORD
+            kind = text if text in KEYWORDS else WORD
         elif group == "plain":
-            kind, value = LITERAL, value[1:-1]
+            kind, value = LITERAL, text[1:-1]
         elif group == "digits":
-            kind, value = LITERAL, int(value)
+            kind, value = LITERAL, int(text)
         elif group == "opening":
             kind = LITERAL
-            value, at = _quoted(source, begins, value)
+            value, at = _quoted(source, begins, text)
         elif group == "number":
             kind = LITERAL
             value, at = _number(source, begins)

@@ -208,7 +208,7 @@ class _Parser:
             if self.kinds[self.here] == WORD:
                 return self.named(absolute=True)
             self.refuse("a name after the dot")
-        self.refuse("a value")
+        return self.refuse("a value")
 
     def named(self, *, absolute: bool) -> Node:
         """A name, or the call of a function; `absolute` after a leading dot."""

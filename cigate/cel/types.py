@@ -137,6 +137,11 @@ class Declarations:
     """
 
     names: Type
+    dotted: bool = field(init=False, eq=False, repr=False)
+    """Is there a name with a dot in it?"""
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "dotted", any("." in name for name, _ in self.names.fields or ()))
 
     @classmethod
     def of(cls, names: Mapping[str, Type]) -> Self:

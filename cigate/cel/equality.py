@@ -7,7 +7,6 @@ within lists are compared from a list of pairs that still wait.
 
 from __future__ import annotations
 
-from datetime import datetime
 from types import NoneType
 from typing import Any, Final
 
@@ -42,72 +41,66 @@ def equal(left: object, right: object) -> bool:
     kind = type(left)
     if kind is type(right) and (kind is str or kind in _BY_PYTHON):
         return left == right
-    return _equal(left, right)
-
-
-def _equal(left: Any, right: Any) -> bool:
-    kind, other = type(left), type(right)
-    if kind in NUMBERS and other in NUMBERS:
-        return bool(left == right)
     if kind in LISTS or kind in MAPS or kind is Optional:
-        return _all_equal(left, right)
-    return _plainly_equal(left, right)
+        return _equal(left, right, [MOST_PARTS])
+    return _equal_scalars(left, right)
 
 
-def _plainly_equal(left: Any, right: Any) -> bool:
+def _equal(left: Any, right: Any, budget: list[int]) -> bool:
+    waiting = [(left, right)]
+    while waiting:
+        left, right = waiting.pop()
+        kind = type(left)
+        if kind is type(right) and (kind is str or kind in _BY_PYTHON):
+            if left != right:
+                return False
+            continue
+        left, right = adopted(left), adopted(right)
+        kind, other = type(left), type(right)
+        if kind in LISTS and other in LISTS:
+            parts: list[tuple[Any, Any]] | None = _items(left, right)
+        elif kind in MAPS and other in MAPS:
+            parts = _entries(left, right)
+        elif kind is other is Optional:
+            parts = _held(left, right)
+        else:
+            parts = [] if _equal_scalars(left, right) else None
+        if parts is None:
+            return False
+        budget[0] -= len(parts)
+        if budget[0] < 0:
+            raise EvaluationError("cel.too-costly", f"values of more than {MOST_PARTS} parts are compared")
+        waiting += parts
+    return True
+
+
+# what must be equal for two containers to be; None where they can't be
+
+
+def _items(left: Any, right: Any) -> list[tuple[Any, Any]] | None:
+    return list(zip(left, right, strict=True)) if len(left) == len(right) else None
+
+
+def _entries(left: Any, right: Any) -> list[tuple[Any, Any]] | None:
+    if len(left) != len(right):
+        return None
+    parts = [(value, entry(right, adopted(key))) for key, value in left.items()]
+    return None if any(found is NOTHING for _, found in parts) else parts
+
+
+def _held(left: Optional, right: Optional) -> list[tuple[Any, Any]] | None:
+    if left.value is NOTHING or right.value is NOTHING:
+        return [] if left.value is right.value else None
+    return [(left.value, right.value)]
+
+
+def _equal_scalars(left: Any, right: Any) -> bool:
     kind, other = type(left), type(right)
     if kind is Type:
         return other is Type and left.name == right.name
-    if kind is other or (kind in NUMBERS and other in NUMBERS):
+    if kind is other:
         return bool(left == right)
-    for kinds in (MOMENTS, SPANS):
-        if kind in kinds:
-            return other in kinds and bool(left == right)
-    return False
-
-
-def _all_equal(left: Any, right: Any) -> bool:
-    waiting, seen = [(left, right)], 0
-    while waiting:
-        one, other = waiting.pop()
-        kind = type(one)
-        if kind is type(other) and (kind is str or kind in _BY_PYTHON):
-            if one != other:
-                return False
-            continue
-        one, other = adopted(one), adopted(other)
-        kind, against = type(one), type(other)
-        if kind in LISTS:
-            if against not in LISTS or len(one) != len(other):
-                return False
-            seen += len(one)
-            if seen > MOST_PARTS:
-                break
-            waiting.extend(zip(one, other, strict=True))
-        elif kind in MAPS:
-            if against not in MAPS or len(one) != len(other):
-                return False
-            seen += len(one)
-            if seen > MOST_PARTS:
-                break
-            for key, value in one.items():
-                found = entry(other, adopted(key))
-                if found is NOTHING:
-                    return False
-                waiting.append((value, found))
-        elif kind is Optional:
-            if against is not Optional or (one.value is NOTHING) is not (other.value is NOTHING):
-                return False
-            seen += 1
-            if seen > MOST_PARTS:
-                break
-            if one.value is not NOTHING:
-                waiting.append((one.value, other.value))
-        elif not _plainly_equal(one, other):
-            return False
-    if seen > MOST_PARTS:
-        raise EvaluationError("cel.too-costly", f"values of more than {MOST_PARTS} parts are compared")
-    return True
+    return any(kind in kinds and other in kinds and left == right for kinds in (NUMBERS, MOMENTS, SPANS))
 
 
 class _Exactly:
@@ -157,4 +150,5 @@ def within(item: Any, of: Any) -> bool:
         return item == item and item in of  # Python finds a NaN that is the same object
     if kind is bool or item is None:
         return any(one is item for one in of)
-    return any(equal(item, one if type(one) is kind is not datetime else adopted(one)) for one in of)
+    budget = [MOST_PARTS]  # one for the whole list: its items may all be the same large one
+    return any(_equal(item, one, budget) for one in of)

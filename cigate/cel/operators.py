@@ -85,15 +85,15 @@ def index(value: Any, key: Any) -> Any:
     """
     kind = type(value)
     if kind in MAPS:
-        found = entry(value, key)
+        found = value.get(key, NOTHING) if type(key) is str else entry(value, key)
         if found is NOTHING:
             raise EvaluationError("cel.no-such-field", "there is no such key")
-        return adopted(found)
+        return found if type(found) in AT_ONCE else adopted(found)
     if kind in LISTS:
         found = _item(value, key)
         if found is NOTHING:
             raise EvaluationError("cel.out-of-range", "the index is outside the list")
-        return adopted(found)
+        return found if type(found) in AT_ONCE else adopted(found)
     if kind is Optional:
         return optional_index(value, key)
     raise no_overload(value, key)
@@ -232,13 +232,17 @@ def _bounded(length: int) -> None:
 
 # -- arithmetic
 
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
+
 
 def add(left: Any, right: Any) -> Any:
     """`left + right`: a sum of numbers or times, or two strings, bytes or lists in one."""
     kind = type(left)
     if kind is type(right):
         if kind is int:
-            return integer(left + right)
+            found = left + right
+            return found if _LEAST <= found <= _MOST else integer(found)
         if kind is str or kind is bytes:
             if len(left) + len(right) > LONGEST_TEXT:
                 raise EvaluationError("cel.too-costly", f"a string has more than {LONGEST_TEXT} characters")
@@ -262,7 +266,8 @@ def subtract(left: Any, right: Any) -> Any:
     kind = type(left)
     if kind is type(right):
         if kind is int:
-            return integer(left - right)
+            found = left - right
+            return found if _LEAST <= found <= _MOST else integer(found)
         if kind is float:
             return left - right
         if kind is UInt:
@@ -287,7 +292,8 @@ def multiply(left: Any, right: Any) -> Any:
     kind = type(left)
     if kind is type(right):
         if kind is int:
-            return integer(left * right)
+            found = left * right
+            return found if _LEAST <= found <= _MOST else integer(found)
         if kind is float:
             return left * right
         if kind is UInt:
@@ -386,10 +392,11 @@ def negation(value: Any) -> bool:
 
 def is_in(item: Any, of: Any) -> bool:
     """`item in of`: among the items of a list, or the keys of a map."""
-    if type(of) in LISTS:
-        return within(item, of)
-    if type(of) in MAPS:
-        return entry(of, item) is not NOTHING
+    kind = type(of)
+    if kind in LISTS:
+        return item in of if type(item) is str else within(item, of)
+    if kind in MAPS:
+        return item in of if type(item) is str else entry(of, item) is not NOTHING
     raise no_overload(item, of)
 
 

@@ -18,7 +18,7 @@ from typing_extensions import override
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 LONGEST: Final = timedelta(microseconds=(2**63 - 1) // 1000)
-"""The longest duration, but for its nanoseconds."""
+"""The longest duration in whole microseconds."""
 
 _MOST: Final = 2**63 - 1
 

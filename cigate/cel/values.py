@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from cigate.cel.error import EvaluationError
 from cigate.cel.syntax import UInt
-from cigate.cel.times import LONGEST, Duration, Timestamp
+from cigate.cel.times import LONGEST, Duration, Timestamp, nanoseconds
 from cigate.cel.types import TYPE_VALUES, Type
 
 LONGEST_TEXT: Final = 2**20
@@ -125,7 +125,7 @@ def adopted(value: Any) -> Any:
         if value.tzinfo is not None and value.utcoffset() is not None:
             return _in_utc(value)
     elif kind in SPANS:
-        if -LONGEST <= value <= LONGEST:
+        if -LONGEST <= value <= LONGEST or -(2**63) <= nanoseconds(value) < 2**63:
             return value
     else:
         return _plain(value)

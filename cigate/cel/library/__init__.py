@@ -17,9 +17,9 @@ from typing import Final
 
 from cigate.cel import operators
 from cigate.cel.functions import Function
-from cigate.cel.library import core, optionals, times
+from cigate.cel.library import core, encoders, lists, math, optionals, regex, sets, strings, times
 
-_FILES: Final = (core, times, optionals)
+_FILES: Final = (core, times, optionals, strings, math, lists, sets, encoders, regex)
 
 _READING: Final = {
     "_[_]": frozenset({"cel.no-such-field", "cel.out-of-range", "cel.input"}),

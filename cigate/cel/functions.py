@@ -42,3 +42,10 @@ class Function:
     name: str
     overloads: tuple[Overload, ...]
     call: Callable[..., Any]
+
+    def has_form(self, arguments: int, *, method: bool) -> bool:
+        """Is there a signature with so many arguments, the target not counted?"""
+        return any(
+            (overload.of is not None) is method and len(overload.takes) == arguments
+            for overload in self.overloads
+        )

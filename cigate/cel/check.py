@@ -311,10 +311,10 @@ class _Checker:
 
     def call(self, node: Call) -> Type:
         if node.target is not None:
-            target, types = self.of(node.target), tuple([self.of(part) for part in node.arguments])
             known = self.functions.get(node.function)
             if known is None:
                 return self.unknown_function(node)
+            target, types = self.of(node.target), tuple([self.of(part) for part in node.arguments])
             self.check_literals(node)
             return self.resolve(node, known, target, types)
         special = _SPECIAL.get(node.function)
@@ -332,6 +332,8 @@ class _Checker:
         path = None if node.target is None else path_of(node.target)
         if path is not None and any(name.startswith(f"{path}.") for name in self.functions):
             whole = f"{path}.{whole}"
+        elif node.target is not None:
+            self.of(node.target)  # what is wrong in front of the name is said first
         return self.wrong(
             node.at, "cel.unknown-name", f"there is no function {whole!r}", nearest(whole, self.functions)
         )

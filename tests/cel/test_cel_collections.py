@@ -32,7 +32,7 @@ def outcome(name: str, *operands: Any) -> Any:
         return error.code
 
 
-CASES = [
+CASES: list[tuple[str, tuple[Any, ...], object]] = [
     ("slice", ([1, 2, 3, 4], 1, 3), [2, 3]),
     ("slice", ((1, 2, 3, 4), 2, 4), [3, 4]),
     ("slice", ([1], 1, 1), []),

@@ -14,10 +14,11 @@ from typing import Final
 from attrs import frozen
 
 from cigate import cel
-from cigate.cel.functions import TYPE_NAMES
+from cigate.cel.library import LIBRARY
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
-from cigate.cel.syntax import Bind, Comprehension, ListOf, MapOf, Name, Node, Select, render_readable, walk
-from cigate.cel.types import BOOL, STRING
+from cigate.cel.rendering import render_readable
+from cigate.cel.syntax import Bind, Comprehension, ListOf, MapOf, Name, Node, Select, walk
+from cigate.cel.types import BOOL, STRING, TYPE_NAMES
 from cigate.decision import Effect
 from cigate.errors import PolicyError
 from cigate.facts import FactType, Schema
@@ -73,7 +74,7 @@ class CompiledRule:
     @property
     def node(self) -> Node | None:
         """Its expression's tree, variables in place."""
-        return None if self.expression is None else cel.parse(self.expression)
+        return None if self.expression is None else cel.checked(self.expression, self.declarations)[0]
 
     @property
     def strict(self) -> bool:
@@ -143,6 +144,7 @@ class _Compiler:
         open_maps = {path for path, kind in schema.fields.items() if kind is FactType.SCALARS}
         self._maps = schema.groups() | open_maps
         self._taken = {path.partition(".")[0] for path in schema.fields} | TYPE_NAMES | {VARIABLES}
+        self._taken |= {name.partition(".")[0] for name in LIBRARY if "." in name}
         self._stands: dict[str, Node] = {}
         self._types: dict[str, cel.Type] = {}
         self._readable: dict[Actions, Readable] = {}
@@ -214,22 +216,22 @@ class _Compiler:
         if actions not in self._names:
             self._names[actions] = self._declare(actions, self._types)
         try:
-            node = cel.parse(text.text)
-            self._check_above(text, node)
-            found = cel.check(node, self._names[actions], text.text)
+            self._check_above(text)
+            node, found = cel.checked(text.text, self._names[actions])
         except cel.CompileError as error:
             raise _told(text, error) from error
         for part in walk(node):
             # An expression put in place inside a comprehension must go on meaning the facts.
-            if isinstance(part, Comprehension) and part.variable in self._taken:
-                message = f"{part.variable} is a fact or a type already; the variable needs another name"
+            taken = next((name for name in _variables(part) if name in self._taken), None)
+            if taken is not None:
+                message = f"{taken} is a fact, a type or a library already; the variable needs another name"
                 raise text.error("shadowed-name", message, part.at)
         return node, found
 
-    def _check_above(self, text: _Text, whole: Node) -> None:
+    def _check_above(self, text: _Text) -> None:
         """While the variables are read: of them only those that have been are there."""
         below = {variable.name for variable in self._document.variables} - self._types.keys()
-        for node in walk(whole) if below else ():
+        for node in walk(cel.parse(text.text)) if below else ():
             match node:
                 case Select(operand=Name(name=name), field=field) if name == VARIABLES and field in below:
                     raise text.error("variable", "a variable reads only those above it", node.at)
@@ -271,6 +273,17 @@ def parameters_of(schema: Schema, actions: Actions) -> dict[str, FactType] | Non
             if found.setdefault(name, kind) is not kind:
                 return None
     return found
+
+
+def _variables(node: Node) -> tuple[str, ...]:
+    """The variables that a macro makes."""
+    match node:
+        case Comprehension(variable=variable, second=second):
+            return variable, second
+        case Bind(variable=variable):
+            return (variable,)
+        case _:
+            return ()
 
 
 def _told(text: _Text, error: cel.CompileError) -> PolicyError:

@@ -18,13 +18,16 @@ from cigate.errors import ConfigError, PolicyError
 from cigate.policy.document import BUCKET_KEYS, ISOLATIONS, PolicyDocument, Rule, Throttle, Variable
 from cigate.ticket import Clause
 from cigate.wire import canonical, settings, yamldoc
-from cigate.wire.ijson import BIGGEST_INTEGER
+from cigate.wire.ijson import BIGGEST_INTEGER, Limits
 from cigate.wire.names import did_you_mean
 from cigate.wire.pointers import shown
 from cigate.wire.settings import below
 
 MOST_RULES: Final = 20_000
 MOST_VARIABLES: Final = 200
+POLICY_LIMITS: Final = Limits(octets=16 * 2**20, depth=32, items=2_000_000)
+"""How much a policy may be: twenty thousand rules are some 6 MB."""
+
 _MOST_PEOPLE: Final = 1000
 _LONGEST_MESSAGE: Final = 500
 _APPROVAL_TTL: Final = timedelta(minutes=30)
@@ -94,7 +97,7 @@ def read(text: str, name: str, *, actions: Collection[str] | None) -> tuple[Poli
             `actions`, `unknown-action`, `misplaced`, `too-large`.
     """
     try:
-        document = yamldoc.parse(text, name)
+        document = yamldoc.parse(text, name, limits=POLICY_LIMITS)
     except yamldoc.YAMLError as error:
         code = error.code.replace("yaml.", "policy.")
         where = f"{name}:{error.where or '1:1'}"

@@ -101,7 +101,7 @@ def read(text: str, name: str, *, actions: Collection[str] | None) -> tuple[Poli
     source = Source(text, document)
     try:
         return _Reader(document, actions).document(), source
-    except ConfigError as error:  # `settings` speaks of configuration, and so does the reader
+    except (PolicyError, ConfigError) as error:  # `settings` speaks of configuration
         code = error.code.replace("config.", "policy.")
         raise source.error(code, error.message, error.where, fix=error.fix) from None
 
@@ -256,9 +256,9 @@ class _Reader:
         found: list[Any] = []
         try:
             found.extend(map(reader, value))
-        except ConfigError as error:
+        except (PolicyError, ConfigError) as error:
             within = f"{where}/{len(found)}{error.where}"
-            raise ConfigError(error.code, error.message, where=within, fix=error.fix) from None
+            raise type(error)(error.code, error.message, where=within, fix=error.fix) from None
         first: dict[str, int] = {}
         for at, item in enumerate(found):
             if item.name in first:
@@ -341,9 +341,9 @@ def _matching(value: object, where: str, grammar: re.Pattern[str]) -> str:
     return text
 
 
-def _missing(key: str, where: str, why: str = "") -> ConfigError:
+def _missing(key: str, where: str, why: str = "") -> PolicyError:
     return _wrong("missing-key", f"{why}{key} is missing", where)
 
 
-def _wrong(code: str, message: str, where: str, *, fix: str = "") -> ConfigError:
-    return ConfigError(f"config.{code}", message, where=where, fix=fix)
+def _wrong(code: str, message: str, where: str, *, fix: str = "") -> PolicyError:
+    return PolicyError(f"policy.{code}", message, where=where, fix=fix)

@@ -535,7 +535,8 @@ def _where_it_stands(place: _Place) -> str:
 def _document(
     path: Path, name: str, *, named_at: str = "", limits: Limits = yamldoc.LIMITS
 ) -> tuple[yamldoc.Document, bytes]:
-    text = ownfile.read(path, name, named_at=named_at)
+    fix = "" if named_at else "go to the gateway's folder, or give --config FILE"
+    text = ownfile.read(path, name, where=named_at, fix=fix)
     try:
         return yamldoc.parse(text, name, limits=limits), text
     except yamldoc.YAMLError as error:

@@ -12,13 +12,13 @@ from pathlib import Path
 from cigate.errors import ConfigError
 
 
-def read(path: Path, name: str, *, most: int = -1, named_at: str = "") -> bytes:
+def read(path: Path, name: str, *, most: int = -1, where: str = "", fix: str = "") -> bytes:
     """The bytes of a file that belongs to this process's user or to root, and that no other may write or replace.
 
     Args:
         name: what people call it.
         most: how many bytes at most; one more tells that there are more. Negative: all.
-        named_at: the place that names the file, if one does.
+        where, fix: of the error if it can't be read: the place that names the file, and the way out.
 
     Raises:
         ConfigError: `config.unreadable`, `config.writable-by-others`, `config.owner`.
@@ -32,8 +32,8 @@ def read(path: Path, name: str, *, most: int = -1, named_at: str = "") -> bytes:
         raise ConfigError(
             "config.unreadable",
             f"{path} can't be read: {error.strerror}",
-            where=named_at,
-            fix="" if named_at else "go to the gateway's folder, or give --config FILE",
+            where=where,
+            fix=fix,
         ) from error
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cigate.pipelines import Run as Run
     from cigate.pipelines.function import FunctionPipeline as FunctionPipeline
     from cigate.pipelines.local import LocalPipeline as LocalPipeline
+    from cigate.policy import LivePolicy as LivePolicy
     from cigate.policy import PolicyEngine as PolicyEngine
     from cigate.request import Request as Request
     from cigate.risk import RiskScorer as RiskScorer
@@ -71,6 +72,7 @@ _HOME = {
     "Keyring": "cigate.signing",
     "Lease": "cigate.credentials",
     "Ledger": "cigate.ledger",
+    "LivePolicy": "cigate.policy",
     "LocalBroker": "cigate.credentials.local",
     "LocalPipeline": "cigate.pipelines.local",
     "MemoryStore": "cigate.stores.memory",

@@ -7,8 +7,6 @@ loaded, so that no decision can hide which configuration it was made under. Load
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -30,11 +28,13 @@ from cigate.inventory import Inventory, StaticInventory
 from cigate.money import MOST_MINOR_UNITS, Money
 from cigate.pipelines import Pipeline
 from cigate.policy import PolicyEngine
+from cigate.policy.reading import POLICY_LIMITS
 from cigate.risk import RiskScorer, WeightedScorer
 from cigate.secret import Secret
 from cigate.signing import KeyRecord, Keyring, KeyUse
 from cigate.stores import check_uri
-from cigate.wire import canonical, settings, yamldoc
+from cigate.wire import canonical, ownfile, settings, yamldoc
+from cigate.wire.ijson import Limits
 from cigate.wire.times import seconds
 
 T = TypeVar("T")
@@ -490,7 +490,10 @@ def read_configuration(path: Path | str) -> Configuration:
     for name, section in value.items():
         if isinstance(section, Mapping) and set(section) == {"file"} and isinstance(section["file"], str):
             document, text = _document(
-                path.parent / section["file"], section["file"], named_at=main.place(f"/{name}/file")
+                path.parent / section["file"],
+                section["file"],
+                named_at=main.place(f"/{name}/file"),
+                limits=POLICY_LIMITS if name == "policy" else yamldoc.LIMITS,
             )
             sections[name], places[name] = document.value, _Place(document, text, "")
         elif isinstance(section, str) and name not in _SCALARS:
@@ -529,40 +532,13 @@ def _where_it_stands(place: _Place) -> str:
     return "\n" * (line - 1) + first + "".join(rest)
 
 
-def _document(path: Path, name: str, *, named_at: str = "") -> tuple[yamldoc.Document, bytes]:
+def _document(
+    path: Path, name: str, *, named_at: str = "", limits: Limits = yamldoc.LIMITS
+) -> tuple[yamldoc.Document, bytes]:
+    fix = "" if named_at else "go to the gateway's folder, or give --config FILE"
+    text = ownfile.read(path, name, where=named_at, fix=fix)
     try:
-        folders = {each: os.stat(each).st_mode for each in (path.parent, path.resolve().parent)}
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            text = file.read()
-    except OSError as error:
-        raise ConfigError(
-            "config.unreadable",
-            f"{path} can't be read: {error.strerror}",
-            where=named_at,
-            fix="" if named_at else "go to the gateway's folder, or give --config FILE",
-        ) from error
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(
-            "config.writable-by-others", f"others may write {name}", where=str(path), fix=f"chmod go-w {path}"
-        )
-    if status.st_uid not in (0, os.geteuid()):
-        raise ConfigError(
-            "config.owner",
-            f"{name} belongs to the user {status.st_uid}, who may change it",
-            where=str(path),
-            fix=f"chown {os.geteuid()} {path}, or run this as its owner",
-        )
-    for folder, mode in folders.items():
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise ConfigError(
-                "config.writable-by-others",
-                f"others may put another {name} in its place",
-                where=str(path),
-                fix=f"chmod o-w {folder}",
-            )
-    try:
-        return yamldoc.parse(text, name), text
+        return yamldoc.parse(text, name, limits=limits), text
     except yamldoc.YAMLError as error:
         raise ConfigError(error.code, error.message, where=f"{name}:{error.where}", fix=error.fix) from error
 

@@ -401,6 +401,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Policy, risk and inventory": (
         "PolicyEngine",
+        "LivePolicy",
         "RiskScorer",
         "WeightedScorer",
         "Inventory",

@@ -11,10 +11,12 @@ give the same decision, for nothing else is read.
 from cigate.policy.document import PolicyDocument, Rule, Throttle, Variable
 from cigate.policy.engine import PolicyEngine, decide
 from cigate.policy.explain import Explanation, explain
+from cigate.policy.live import LivePolicy
 from cigate.policy.settle import settle
 
 __all__ = [
     "Explanation",
+    "LivePolicy",
     "PolicyDocument",
     "PolicyEngine",
     "Rule",

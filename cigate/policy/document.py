@@ -25,8 +25,13 @@ ISOLATIONS: Final = ("none", "sandbox")
 """What the obligation `isolation` may ask for, weakest first."""
 
 
+NO_ADVICE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+NO_OBLIGATIONS: Final = Obligations()
+
+
 def _frozen(given: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-    return MappingProxyType(dict(given))
+    # a proxy stays the one it is, so that thousands of rules can share it
+    return given if isinstance(given, MappingProxyType) else MappingProxyType(dict(given))
 
 
 @frozen
@@ -73,8 +78,8 @@ class Rule:
     message_expression: str | None = None
     approval: Clause | None = None
     throttle: Throttle | None = None
-    obligations: Obligations = field(factory=Obligations)
-    advice: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_frozen)
+    obligations: Obligations = NO_OBLIGATIONS
+    advice: Mapping[str, tuple[str, ...]] = field(default=NO_ADVICE, converter=_frozen)
     ignores_unknown: bool = False
 
     def applies_to(self, action: str) -> bool:

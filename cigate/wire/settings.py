@@ -66,7 +66,10 @@ def texts(value: object, where: str) -> tuple[str, ...]:
     """
     if not isinstance(value, list | tuple):
         raise _wrong("a list of texts", value, where)
-    return tuple(text(item, below(where, at)) for at, item in enumerate(value))
+    for at, item in enumerate(value):
+        if not isinstance(item, str) or not item:
+            raise _wrong("a text", item, below(where, at))
+    return tuple(value)
 
 
 def boolean(value: object, where: str) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cigate.wire.ijson import Limits
 from cigate.wire.yamldoc import YAMLError, parse
 
 SCALARS: list[tuple[str, Any]] = [
@@ -319,6 +320,62 @@ def test_what_json_writes_is_read_back_with_a_position_for_every_value(value: An
     document = parse(json.dumps(value, indent=1), "f")
     assert json.dumps(document.value) == json.dumps(value)
     assert len(document.positions) == _count(value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "text", "code"),
+    [
+        (Limits(octets=9, depth=9, items=9), "a: [1, 2]\n", "yaml.too-large"),
+        (Limits(octets=9, depth=9, items=9), '{"a": [1]}', "yaml.too-large"),
+        (Limits(octets=99, depth=1, items=9), "a: [1, 2]", "yaml.too-deep"),
+        (Limits(octets=99, depth=1, items=9), '{"a": [1]}', "yaml.too-deep"),
+        (Limits(octets=99, depth=9, items=3), "a: [1, 2]", "yaml.too-many"),
+        (Limits(octets=99, depth=9, items=3), '{"a": [1, 2]}', "yaml.too-many"),
+    ],
+)
+def test_each_reader_of_documents_has_its_own_limits(limits: Limits, text: str, code: str) -> None:
+    with pytest.raises(YAMLError) as refused:
+        parse(text, "f", limits=limits)
+    assert refused.value.code == code
+    assert parse("[1, 2]", "f", limits=Limits(octets=6, depth=1, items=3)).value == [1, 2]
+    assert parse("- 1\n- 2", "f", limits=Limits(octets=7, depth=1, items=3)).value == [1, 2]
+
+
+@given(
+    st.recursive(
+        st.sampled_from(["x", "'it''s'", '"\\t"', "-1", "|\n  a\n  b", "~", ""]),
+        lambda inner: (
+            st.lists(inner, min_size=1, max_size=3)
+            | st.dictionaries(st.sampled_from(["a", "'b/~'", '"c d"', "e"]), inner, min_size=1, max_size=3)
+        ),
+        max_leaves=12,
+    ).filter(lambda value: not isinstance(value, str))
+)
+def test_every_value_and_key_in_yaml_has_a_position_where_it_begins(value: Any) -> None:
+    text = _block(value, 0).lstrip("\n")
+    document = parse(text, "f")
+    rows = text.split("\n")
+    assert len(document.positions) == _count(document.value)
+    for pointer, (line, column) in document.positions.items():
+        found = document.value
+        for step in pointer.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            found = found[int(name)] if isinstance(found, list) else found[name]  # type: ignore[index, call-overload]
+        if isinstance(found, str) and "\n" not in found:
+            assert found == parse(rows[line - 1][column - 1 :], "f").value
+    for pointer, (line, column) in document.keys.items():
+        (key,) = parse(rows[line - 1][column - 1 :].partition(":")[0] + ": 1", "f").value  # type: ignore[misc, union-attr]
+        assert key == pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
+
+
+def _block(value: Any, depth: int) -> str:
+    """A value in block style, on lines of its own where it is a container."""
+    space = "\n" + "  " * depth
+    if isinstance(value, dict):
+        return "".join(f"{space}{key}: {_block(each, depth + 1)}" for key, each in value.items())
+    if isinstance(value, list):
+        return "".join(f"{space}- {_block(each, depth + 1)}" for each in value)
+    return str(value).replace("\n", space)
 
 
 def _count(value: Any) -> int:

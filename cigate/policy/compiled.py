@@ -17,7 +17,7 @@ from cigate import cel
 from cigate.cel.library import LIBRARY
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
 from cigate.cel.rendering import render_readable
-from cigate.cel.syntax import Bind, Comprehension, ListOf, MapOf, Name, Node, Select, walk
+from cigate.cel.syntax import Bind, Comprehension, Name, Node, Select, walk
 from cigate.cel.types import BOOL, STRING, TYPE_NAMES
 from cigate.decision import Effect
 from cigate.errors import PolicyError
@@ -29,8 +29,10 @@ from cigate.policy.polarity import misplaced
 from cigate.policy.reading import Source
 from cigate.policy.retyped import guarded
 from cigate.policy.rewriting import VARIABLES, inlined, size_and_depth
+from cigate.policy.survey import Survey, survey
 
 Actions = tuple[str, ...] | None
+Parameters = frozenset[tuple[str, FactType]] | None
 
 _TOO_LARGE: Final = "with its variables in place it has more than {} nodes or {} levels"
 
@@ -64,7 +66,7 @@ class CompiledRule:
     readable: Readable
     expression: str | None = None
     said: str | None = None
-    actions: frozenset[str] | None = None
+    actions: Actions = None
 
     @property
     def declarations(self) -> cel.Declarations:
@@ -147,15 +149,16 @@ class _Compiler:
         self._taken |= {name.partition(".")[0] for name in LIBRARY if "." in name}
         self._stands: dict[str, Node] = {}
         self._types: dict[str, cel.Type] = {}
-        self._readable: dict[Actions, Readable] = {}
-        self._names: dict[Actions, cel.Declarations] = {}
+        self._readable: dict[Parameters, Readable] = {}
+        self._names: dict[Parameters, cel.Declarations] = {}
+        self._parameters: dict[Actions, Parameters] = {}
 
     def rules(self) -> tuple[CompiledRule, ...]:
         for at, variable in enumerate(self._document.variables):
             text = _Text(self._source, f"/spec/variables/{at}/expression", variable.expression)
-            node, self._types[variable.name] = self._written(text, None)
+            node, self._types[variable.name], seen = self._written(text, None)
             self._names.clear()  # there is one name more
-            self._stands[variable.name] = self._inlined(text, node)
+            self._stands[variable.name] = self._inlined(text, node) if _reads_variables(seen) else node
         return tuple(self._rule(at, rule) for at, rule in enumerate(self._document.rules))
 
     def _rule(self, at: int, rule: Rule) -> CompiledRule:
@@ -165,68 +168,71 @@ class _Compiler:
                 raise self._source.error(
                     "policy.unknown-fact", f"there is no text {path}", f"{where}/throttle/key/{place}"
                 )
-        readable = self._read_by(rule.actions)
         said = expression = None
-        actions = None if rule.actions is None else frozenset(rule.actions)
+        actions = rule.actions
         if rule.message_expression is not None:
             text = _Text(self._source, f"{where}/messageExpression", rule.message_expression)
-            said, _ = self._typed(text, rule.actions, STRING)
+            said, _, _ = self._typed(text, rule.actions, STRING)
         if rule.expression is not None:
             text = _Text(self._source, f"{where}/expression", rule.expression)
-            expression, node = self._typed(text, rule.actions, BOOL)
-            self._check_facts(text, node, rule, readable)
+            expression, node, seen = self._typed(text, rule.actions, BOOL)
+            self._check_facts(text, node, seen, rule)
             pinned = pins(node).get("action")
             if pinned is not None:
-                actions = pinned if actions is None else actions & pinned
-        return CompiledRule(at, rule, readable, expression, said, actions)
+                actions = tuple(sorted(pinned if actions is None else pinned.intersection(actions)))
+        return CompiledRule(at, rule, self._read_by(rule.actions), expression, said, actions)
 
-    def _check_facts(self, text: _Text, node: Node, rule: Rule, readable: Readable) -> None:
+    def _check_facts(self, text: _Text, node: Node, seen: Survey, rule: Rule) -> None:
         """What the types alone do not show: presence tests by polarity, open facts within lists and maps."""
-        if not rule.ignores_unknown:
+        if seen.may_ask and not rule.ignores_unknown:
             wrong = misplaced(node, opens=rule.effect is Effect.ALLOW, maps=self._maps)
             if wrong is not None:
                 raise text.error("presence", wrong.message, wrong.at, fix=wrong.fix)
-        if any(isinstance(part, ListOf | MapOf | Comprehension | Bind) for part in walk(node)):
+        if seen.gathers:
             try:
-                guarded(node, readable.declarations)
+                guarded(node, self._read_by(rule.actions).declarations)
             except cel.CompileError as error:
                 raise _told(text, error) from error
 
-    def _typed(self, text: _Text, actions: Actions, wanted: cel.Type) -> tuple[str, Node]:
-        """The expression of the wanted type with its variables in place, as text and as a tree."""
-        node, found = self._written(text, actions)
+    def _typed(self, text: _Text, actions: Actions, wanted: cel.Type) -> tuple[str, Node, Survey]:
+        """The expression of the wanted type with its variables in place, as text and as a tree, and what is in it."""
+        node, found, seen = self._written(text, actions)
         if not wanted.accepts(found):
             raise text.error("type", f"this gives {found}, and must give {wanted}", 0)
-        if not self._stands:
-            return text.text, node
+        if not _reads_variables(seen):
+            return text.text, node, seen
         whole = self._inlined(text, node)
-        if whole == node:
-            return text.text, node
         # Checked again, for in a variable too `parameters` are those of the rule's own actions.
         source = render_readable(whole)
         try:
-            cel.check(whole, self._read_by(actions).declarations, source)
+            cel.checked(source, self._read_by(actions).declarations)
         except cel.CompileError as error:
             code = error.code.removeprefix("cel.")
             raise text.error(code, f"{error.message}, in {source[:200]}", 0) from error
-        return source, whole
+        return source, whole, survey(whole, self._maps)
 
-    def _written(self, text: _Text, actions: Actions) -> tuple[Node, cel.Type]:
-        """The expression as its author wrote it, and its type."""
-        if actions not in self._names:
-            self._names[actions] = self._declare(actions, self._types)
+    def _written(self, text: _Text, actions: Actions) -> tuple[Node, cel.Type, Survey]:
+        """The expression as its author wrote it, its type, and what is in it."""
+        parameters = self._parameters_of(actions)
+        if parameters not in self._names:
+            self._names[parameters] = self._declare(parameters, self._types)
         try:
             self._check_above(text)
-            node, found = cel.checked(text.text, self._names[actions])
+            node, found = cel.checked(text.text, self._names[parameters])
         except cel.CompileError as error:
             raise _told(text, error) from error
-        for part in walk(node):
-            # An expression put in place inside a comprehension must go on meaning the facts.
-            taken = next((name for name in _variables(part) if name in self._taken), None)
-            if taken is not None:
-                message = f"{taken} is a fact, a type or a library already; the variable needs another name"
-                raise text.error("shadowed-name", message, part.at)
-        return node, found
+        seen = survey(node, self._maps)
+        if not self._taken.isdisjoint(seen.binds):
+            raise self._shadowed(text, node)
+        return node, found, seen
+
+    def _shadowed(self, text: _Text, node: Node) -> PolicyError:
+        """An expression put in place inside a macro must go on meaning the facts."""
+        at, name = next(
+            (part.at, name) for part in walk(node) for name in _variables(part) if name in self._taken
+        )
+        message = f"{name} is a fact, a type or a library already; the variable needs another name"
+        return text.error("shadowed-name", message, at)
 
     def _check_above(self, text: _Text) -> None:
         """While the variables are read: of them only those that have been are there."""
@@ -248,14 +254,22 @@ class _Compiler:
 
     def _read_by(self, actions: Actions) -> Readable:
         """The facts alone, for an expression whose variables are in place."""
-        if actions not in self._readable:
-            self._readable[actions] = Readable(self._declare(actions, {}), self._maps)
-        return self._readable[actions]
+        parameters = self._parameters_of(actions)
+        if parameters not in self._readable:
+            self._readable[parameters] = Readable(self._declare(parameters, {}), self._maps)
+        return self._readable[parameters]
 
-    def _declare(self, actions: Actions, variables: dict[str, cel.Type]) -> cel.Declarations:
-        parameters = parameters_of(self._schema, actions)
+    def _parameters_of(self, actions: Actions) -> Parameters:
+        if actions not in self._parameters:
+            found = parameters_of(self._schema, actions)
+            self._parameters[actions] = None if found is None else frozenset(found.items())
+        return self._parameters[actions]
+
+    def _declare(self, parameters: Parameters, variables: dict[str, cel.Type]) -> cel.Declarations:
         return cel.Declarations.from_schema(
-            self._schema, action_parameters=parameters, variables=dict(variables)
+            self._schema,
+            action_parameters=None if parameters is None else dict(parameters),
+            variables=dict(variables),
         )
 
 
@@ -273,6 +287,10 @@ def parameters_of(schema: Schema, actions: Actions) -> dict[str, FactType] | Non
             if found.setdefault(name, kind) is not kind:
                 return None
     return found
+
+
+def _reads_variables(seen: Survey) -> bool:
+    return any(path.startswith(VARIABLES) for path in seen.paths)
 
 
 def _variables(node: Node) -> tuple[str, ...]:

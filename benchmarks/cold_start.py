@@ -123,13 +123,14 @@ def _ratios(found: Mapping[str, ProcessTimes]) -> list[str]:
 
 
 def _imported() -> dict[str, list[str]]:
-    """Of the modules that `import cigate` should leave alone, those that it and a decision load."""
+    """Of the modules that `import cigate` should leave alone, those that it, its names and a decision load."""
     decide = (
         "from cigate import PolicyEngine; PolicyEngine.from_yaml('{apiVersion: cigate/v1, kind: GatewayPolicy, "
         "metadata: {name: n, sequence: 1}, spec: {rules: []}}').decide({'action': 'a'})"
     )
     found = {}
-    for name, code in {"import cigate": "import cigate", "load and decide": decide}.items():
+    imports = ("import cigate", "from cigate import PolicyEngine", "from cigate import Gateway")
+    for name, code in {**{one: one for one in imports}, "load and decide": decide}.items():
         listed = f"{code}\nimport sys; print(*sorted(sys.modules))"
         done = subprocess.run([sys.executable, "-c", listed], check=True, capture_output=True, text=True)
         loaded = done.stdout.split()

@@ -13,6 +13,7 @@ from policies.documents import Document, fresh
 
 Decide = Callable[[Document], str]
 _BATCH = 40
+_WARM_UP = 10
 
 
 @frozen
@@ -53,6 +54,10 @@ def per_decision(
         for name, decide in engines.items():
             if found[name] and spent[name] > most_seconds:
                 continue
+            if (
+                batches[name] == _BATCH
+            ):  # the engine before left its own code and data in the processor's caches
+                _batch(decide, drawn[:_WARM_UP])
             seconds = _batch(decide, drawn[: batches[name]])
             spent[name] += seconds * batches[name]
             found[name].append(seconds * 1e6)

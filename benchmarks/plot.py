@@ -6,9 +6,21 @@ import math
 from collections.abc import Mapping
 from html import escape
 
-_WIDTH, _HEIGHT = 900, 560
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 330, 40, 50
-_COLOURS = ("#7f7f7f", "#8c564b", "#1f77b4", "#2ca02c", "#9467bd", "#17becf", "#bcbd22", "#e377c2", "#ff7f0e")
+_WIDTH, _HEIGHT = 960, 560
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 390, 40, 50
+_COLOURS = (
+    "#1f77b4",
+    "#8c564b",
+    "#2ca02c",
+    "#9467bd",
+    "#17becf",
+    "#bcbd22",
+    "#e377c2",
+    "#ff7f0e",
+    "#7f7f7f",
+    "#3b5b8c",
+)
+_INDEXED = ", indexed"
 
 
 def svg(title: str, lines: Mapping[str, Mapping[int, float]], emphasis: Mapping[str, str]) -> str:
@@ -40,10 +52,14 @@ def svg(title: str, lines: Mapping[str, Mapping[int, float]], emphasis: Mapping[
             f'<text x="{x(count):.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{count:,} rules</text>'
         )
     labels = []
-    for at, (name, line) in enumerate(lines.items()):
-        colour, width = emphasis.get(name, _COLOURS[at % len(_COLOURS)]), 3 if name in emphasis else 1.3
+    families = list(dict.fromkeys(name.removesuffix(_INDEXED) for name in lines if name not in emphasis))
+    for name, line in lines.items():
+        if name in emphasis:
+            colour, width = emphasis[name], 3.0
+        else:
+            colour, width = _COLOURS[families.index(name.removesuffix(_INDEXED)) % len(_COLOURS)], 1.3
         points = " ".join(f"{x(count):.1f},{y(value):.1f}" for count, value in sorted(line.items()))
-        dashes = ' stroke-dasharray="5 3"' if name.endswith("indexed") else ""
+        dashes = ' stroke-dasharray="5 3"' if name.endswith(_INDEXED) else ""
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width}"{dashes}/>'
         )
@@ -52,7 +68,8 @@ def svg(title: str, lines: Mapping[str, Mapping[int, float]], emphasis: Mapping[
                 f'<circle cx="{x(count):.1f}" cy="{y(value):.1f}" r="{width + 0.7}" fill="{colour}"/>'
             )
         end, value = max(line.items())
-        labels.append((y(value), x(end), f"{name}: {_micro(value)}", colour, name in emphasis))
+        short = f" at {end:,} rules" if end < rules[-1] else ""
+        labels.append((y(value), x(end), f"{name}: {_micro(value)}{short}", colour, name in emphasis))
     parts += _placed(labels)
     return "\n".join([*parts, "</svg>", ""])
 

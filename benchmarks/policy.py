@@ -63,7 +63,7 @@ class Limits:
     loaded: tuple[int, ...]
 
 
-QUICK = Limits(rounds=40, checked=120, decision=0.04, load=6.0, share=0.4, loaded=(200, 2000))
+QUICK = Limits(rounds=40, checked=120, decision=0.04, load=6.0, share=0.4, loaded=(200, 2000, 10_000))
 FULL = Limits(rounds=300, checked=1000, decision=3.0, load=120.0, share=6.0, loaded=(200, 2000, 10_000))
 
 
@@ -261,7 +261,7 @@ def _tell_peers(run: Run, found: Mapping[str, Mapping[int, PerDecision]], why: M
                 **{name: others[best] / least[name] for name in (OURS, FLOOR) if name in least},
             }
             than = " and ".join(
-                f"{name} is {others[best] / least[name]:.2f} × as fast"
+                f"{name} is {others[best] / least[name]:.3g} × as fast"
                 for name in (OURS, FLOOR)
                 if name in least
             )

@@ -66,6 +66,7 @@ class Engine:
 
 FLOOR = "hand-written floor"
 OURS = "cigate"
+_GUARDS = "stops a rule at its first test that fails, names neither rules nor takes; who approved is found in Python"
 _NO_TAKES = "names no takes; who approved is found in Python before it is asked"
 _FIRST = f"stops at the first rule that decides, {_NO_TAKES}"
 # CompiledRunner goes first: it fails for every expression once another Environment has been made in the process.
@@ -82,8 +83,8 @@ ENGINES = (
     Engine("cel-expr-python, indexed", "cel_cpp:indexed", "cel-expr-python"),
     Engine("regorus, virtual machine", "rego:build", "gordon-to-regorus"),
     Engine("regorus, virtual machine, indexed", "rego:indexed", "gordon-to-regorus"),
-    Engine("vakt", "vakt_guard:build", "vakt", _NO_TAKES),
-    Engine("vakt, indexed", "vakt_guard:indexed", "vakt", _NO_TAKES),
+    Engine("vakt", "vakt_guard:build", "vakt", _GUARDS),
+    Engine("vakt, indexed", "vakt_guard:indexed", "vakt", _GUARDS),
     Engine("cedarpy", "cedar:build", "cedarpy", _NO_TAKES),
     Engine("cedarpy, indexed", "cedar:indexed", "cedarpy", _NO_TAKES),
     Engine("casbin", "casbin_enforcer:build", "casbin", _FIRST),

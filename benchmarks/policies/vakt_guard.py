@@ -1,12 +1,13 @@
-"""vakt: policies in its memory storage, found by its checker; their conditions over a flat context.
+"""vakt, as its guard is asked: conjunctions over a flat context, in its memory storage, by its checker of rules.
 
-vakt knows allow and deny. So the policies that fit are asked for as its guard asks for them, and the effect is the
-strongest that is named by the first word of a policy's uid.
+vakt knows allow and deny. So there are three guards: one says whether anything opens and nothing denies, one whether an
+approval is missing, one whether a throttle is closed; the two latter are asked only about what the first opens.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from vakt import Guard, Inquiry, MemoryStorage, RulesChecker
@@ -45,14 +46,11 @@ def indexed(policy: Policy) -> Decide:
 
 
 def _guard(rules: tuple[Rule, ...]) -> Decide:
-    storage, checker = MemoryStorage(), RulesChecker()
-    for rule in rules:
-        if rule.limit is None:
-            for at, alternative in enumerate(conjunctions(rule.when)):
-                storage.add(_policy(rule, at, alternative))
+    opens = _allowed([rule for rule in rules if rule.effect in ("allow", "deny")])
+    waits = _allowed([rule for rule in rules if rule.role])
+    closed = _allowed([rule for rule in rules if rule.effect == "throttle" and rule.limit is None])
     paths = sorted({test.path for rule in rules for test in tests(rule.when)})
     steps = [(path, path.split(".")) for path in paths]
-    guard = Guard(storage, checker)
 
     def decide(document: Document) -> str:
         context: dict[str, Any] = {"approved_roles": approved_roles(document)}
@@ -65,22 +63,22 @@ def _guard(rules: tuple[Rule, ...]) -> Decide:
         except KeyError:
             return "deny"
         inquiry = Inquiry(action=document["action"], subject="agent", resource="gateway", context=context)
-        try:
-            fitting = {
-                one.uid.partition(":")[0]
-                for one in storage.find_for_inquiry(inquiry, checker)
-                if checker.fits(one, "actions", inquiry.action, inquiry)
-                and checker.fits(one, "subjects", inquiry.subject, inquiry)
-                and checker.fits(one, "resources", inquiry.resource, inquiry)
-                and guard.check_context_restriction(one, inquiry)
-            }
-        except TypeError:
+        if not opens(inquiry):
             return "deny"
-        if "deny" in fitting or "allow" not in fitting:
-            return "deny"
-        return next(one for one in ("require_approval", "throttle", "allow") if one in fitting)
+        if waits(inquiry):
+            return "require_approval"
+        return "throttle" if closed(inquiry) else "allow"
 
     return decide
+
+
+def _allowed(rules: list[Rule]) -> Callable[[Inquiry], bool]:
+    storage = MemoryStorage()
+    for rule in rules:
+        for at, alternative in enumerate(conjunctions(rule.when)):
+            storage.add(_policy(rule, at, alternative))
+    allowed: Callable[[Inquiry], bool] = Guard(storage, RulesChecker()).is_allowed
+    return allowed
 
 
 def _policy(rule: Rule, at: int, alternative: tuple[Test | Not, ...]) -> VaktPolicy:
@@ -97,7 +95,7 @@ def _policy(rule: Rule, at: int, alternative: tuple[Test | Not, ...]) -> VaktPol
         subjects=[Anything()],
         resources=[Anything()],
         context=context,
-        effect=ALLOW_ACCESS if rule.effect == "allow" else DENY_ACCESS,
+        effect=DENY_ACCESS if rule.effect == "deny" else ALLOW_ACCESS,
     )
 
 

@@ -8,6 +8,8 @@ import os
 import platform
 import sqlite3
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -55,6 +57,39 @@ def interleaved(
     return {name: Times.of(found[warm_up:]) for name, found in seconds.items()}
 
 
+@frozen
+class ProcessTimes:
+    """How long a process took on the clock, and how much processor time it used."""
+
+    wall: Times
+    processor: Times
+
+    def to_json(self) -> dict[str, Any]:
+        return {"wall": self.wall.to_json(), "processor": self.processor.to_json()}
+
+
+def processes(
+    commands: Mapping[str, Sequence[str]], *, folder: Path, rounds: int, warm_up: int
+) -> dict[str, ProcessTimes]:
+    """Run all commands in turn, each as a process of its own that must succeed."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(warm_up + rounds):
+        for name, command in commands.items():
+            began = time.perf_counter()
+            with tempfile.TemporaryFile() as said:
+                child = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+                _, status, used = os.wait4(child.pid, 0)
+                took = time.perf_counter() - began
+                child.returncode = os.waitstatus_to_exitcode(status)
+                said.seek(0)
+                assert child.returncode == 0, f"{name} ended with {child.returncode}: {said.read().decode()}"
+            seconds[name].append((took, used.ru_utime + used.ru_stime))
+    return {
+        name: ProcessTimes(*(Times.of(each) for each in zip(*found[warm_up:], strict=True)))
+        for name, found in seconds.items()
+    }
+
+
 def machine() -> dict[str, Any]:
     """What it was measured on."""
     model = next(
@@ -95,12 +130,17 @@ def milliseconds(seconds: float) -> str:
 
 def arguments(text: str | None, *, rounds: int) -> argparse.Namespace:
     """What every benchmark takes: how many rounds, and where the numbers go."""
+    return options(text, rounds=rounds).parse_args()
+
+
+def options(text: str | None, *, rounds: int) -> argparse.ArgumentParser:
+    """The same, for a benchmark that takes more."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"of each measurement (default: {rounds})")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, metavar="DIR", help="default: benchmarks/results"
     )
-    return parser.parse_args()
+    return parser
 
 
 def keep(folder: Path, name: str, document: Mapping[str, Any]) -> Path:

@@ -15,15 +15,17 @@ unknown. It is computed when somebody asks, in a bounded number of steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from itertools import product
 from math import prod
+from operator import itemgetter
 from typing import Any, Final, cast
 
 from attrs import define, evolve, field, frozen
 
 from cigate.cel.syntax import AND, NOT
 from cigate.decision import Decision, Effect
-from cigate.facts import Facts, Value
+from cigate.facts import Facts, FactType, Value
 from cigate.policy.absence import Outcome
 from cigate.policy.change import Change, FactChange, People, described, middle
 from cigate.policy.combining import Verdict, combine, missing_people
@@ -38,6 +40,7 @@ FIXED: Final = ("action", "now", "commit", "agent.id", "user.id", "device.id", "
 MOST_TRIED: Final = 2000
 _MOST_CHANGES: Final = 20
 _MOST_TOGETHER: Final = 64
+_KEPT: Final = 512
 _PEOPLE: Final = "approvals"
 
 
@@ -93,7 +96,7 @@ def counterfactual(
     return _Search(policy, known, rules, tuple(fixed), most).run()
 
 
-@frozen
+@frozen(cache_hash=True)
 class _Trial:
     """A change that is tried: a value and its type for each changed fact, and the people who are added.
 
@@ -106,7 +109,7 @@ class _Trial:
 
     @property
     def values(self) -> dict[str, Value]:
-        return {path: value for path, _, value in sorted(self.chosen, key=lambda each: each[0])}
+        return {path: value for path, _, value in sorted(self.chosen, key=itemgetter(0))}
 
     @property
     def paths(self) -> frozenset[str]:
@@ -168,6 +171,8 @@ class _Search:
         self._may_add = not is_fixed(_PEOPLE, fixed) and _PEOPLE in policy.schema.fields
         self._asked = [self._ask(rule) for rule in rules]
         self._order = {path: _nearest_first(one, facts.get(path)) for path, one in self._domains.items()}
+        self._answered: dict[_Trial, tuple[Verdict, ...]] = {}
+        self._made: dict[_Trial, Facts] = {}
         self._blamed: dict[_Trial, frozenset[str] | None] = {}
         clauses = [rule.rule.approval for rule in rules if rule.rule.approval is not None]
         self._most_people = 3 + sum(clause.count for clause in clauses)
@@ -216,8 +221,12 @@ class _Search:
     def _allows(self, trial: _Trial) -> bool:
         return decide(self._policy, self._with(trial)).effect is Effect.ALLOW
 
-    def _verdicts(self, trial: _Trial) -> list[Verdict]:
-        return [asked.answer(trial, lambda: self._with(trial)) for asked in self._asked]
+    def _verdicts(self, trial: _Trial) -> tuple[Verdict, ...]:
+        if trial not in self._answered:
+            self._answered[trial] = tuple(
+                asked.answer(trial, lambda: self._with(trial)) for asked in self._asked
+            )
+        return self._answered[trial]
 
     def _blame(self, trial: _Trial) -> frozenset[str] | None:
         """Facts of which a larger change that gives an allow must change one; None: this one gives it."""
@@ -301,12 +310,16 @@ class _Search:
         paths = {path for path in self._domains if any(touches(name, path) for name in reads)}
         if rule.rule.approval is not None:
             paths |= self._domains.keys() & {"user.id", "now"}
-        part = None if rule.program is None else apart(rule.program.node, rule.declarations)
-        return _Asked(rule, part, frozenset(paths), reads_approvals)
+        return _Asked(rule, _taken_apart(rule), frozenset(paths), reads_approvals)
 
     # --- what is tried, as facts and as a change
 
     def _with(self, trial: _Trial) -> Facts:
+        if trial not in self._made:
+            self._made[trial] = self._changed(trial)
+        return self._made[trial]
+
+    def _changed(self, trial: _Trial) -> Facts:
         facts = self._facts
         for path, value in trial.values.items():
             facts = facts.including(path, value)
@@ -429,6 +442,11 @@ def _at(document: Any, path: str) -> Any:
     return document
 
 
+@lru_cache(maxsize=_KEPT)
+def _taken_apart(rule: CompiledRule) -> Part | None:
+    return None if rule.program is None else apart(rule.program.node, rule.declarations)
+
+
 def _shuts(verdict: Verdict) -> bool:
     """Whether a true rule alone keeps the answer from being an allow, whoever approves."""
     rule = verdict.rule
@@ -440,6 +458,7 @@ def _nearest_first(domain: Domain, now: Value | None) -> tuple[int, ...]:
     values = [
         (at, value) for at, value in enumerate(domain.values) if type(value) is not type(now) or value != now
     ]
-    if domain.ordered and now is not None:
-        values.sort(key=lambda each: (abs(each[1] - now), each[0]))
+    start = 0 if now is None and domain.kinds == (FactType.INT,) else now
+    if domain.ordered and start is not None:
+        values.sort(key=lambda each: (abs(each[1] - start), each[0]))
     return tuple(at for at, _ in values)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import combinations, islice
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _MOST_ITEMS: Final = 6
 _MOST_TEXTS: Final = 60
 _MOST_MEMBERS: Final = 4
 _LONGEST_TEXT: Final = 256
+_KEPT: Final = 512
 _STEP: Final = timedelta(seconds=1)
 _EXACT: Final = frozenset({"_==_", "_!=_", "@in"})
 _ORDERED: Final = (FactType.INT, FactType.TIMESTAMP, FactType.DURATION)
@@ -83,7 +85,7 @@ def domains(
         fixed: paths that may not change; `attestation.*` is all below it.
     """
     rules = tuple(rules)
-    seen = [_looked_at(atom) for rule in rules for atom in _atoms_of(rule)]
+    seen = [one for rule in rules for one in _looked_at_by(rule)]
     open_maps = [path for path, kind in schema.fields.items() if kind is FactType.SCALARS]
     read = {path for one in seen for path in one.paths}
     read |= {path for rule in rules if rule.rule.throttle is not None for path in rule.rule.throttle.key}
@@ -108,9 +110,11 @@ def is_fixed(path: str, fixed: Collection[str]) -> bool:
     return any(path == one or (one.endswith(".*") and path.startswith(one[:-1])) for one in fixed)
 
 
-def _atoms_of(rule: CompiledRule) -> Iterator[Atom]:
-    if rule.shown is not None:
-        yield from atoms(apart(rule.shown.node, rule.declarations))
+@lru_cache(maxsize=_KEPT)
+def _looked_at_by(rule: CompiledRule) -> tuple[_Seen, ...]:
+    if rule.shown is None:
+        return ()
+    return tuple(_looked_at(atom) for atom in atoms(apart(rule.shown.node, rule.declarations)))
 
 
 def _looked_at(atom: Atom) -> _Seen:

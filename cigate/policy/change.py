@@ -116,6 +116,8 @@ def described(domain: Domain, before: Value | None, value: Value, serving: Seque
         if not domain.whole:
             return f"{path} {known}such as {shown(value)}"
         others = [text for text in domain.values if text not in serving]
+        if domain.fresh in serving and not others:
+            return f"{path} known"
         if domain.fresh in serving:
             named = ", ".join(shown(text) for text in others[:_MOST_NAMED])
             more = " …" if len(others) > _MOST_NAMED else ""

@@ -213,6 +213,8 @@ class _Search:
     def _steps(self, trial: _Trial) -> Iterator[_Trial]:
         blamed = self._blame(trial) or frozenset()
         for path in sorted(blamed - trial.paths - {_PEOPLE}):
+            if self._domains[path].after not in {"", *trial.paths}:
+                continue
             for at in self._order[path]:
                 yield trial.setting(path, self._domains[path].values[at])
         if _PEOPLE in blamed and len(trial.people) < self._most_people:

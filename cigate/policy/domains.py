@@ -33,6 +33,7 @@ _MOST_ITEMS: Final = 6
 _MOST_TEXTS: Final = 60
 _MOST_MEMBERS: Final = 4
 _LONGEST_TEXT: Final = 256
+_UNNAMED: Final = ".other_"
 _KEPT: Final = 512
 _STEP: Final = timedelta(seconds=1)
 _EXACT: Final = frozenset({"_==_", "_!=_", "@in"})
@@ -49,6 +50,7 @@ class Domain:
         values: candidates; in rising order if it is ordered.
         group: facts that are compared with one another have the same.
         fresh: the candidate that stands for every text that the rules do not name.
+        after: of members that only have to be there, whatever their names, the one that comes before.
         whole: the candidates stand for all values; else they are examples.
     """
 
@@ -58,6 +60,7 @@ class Domain:
     group: int
     fresh: str | None = None
     whole: bool = True
+    after: str = ""
 
     @property
     def ordered(self) -> bool:
@@ -190,7 +193,7 @@ def _leaves(
     if kind is FactType.SCALARS:
         yield from (f"{name}.{member}" for member in facts.get(name) or ())
         if sized or not any(path.startswith(f"{name}.") for path in read):
-            yield from (f"{name}.other_{at}" for at in range(1, _MOST_MEMBERS))
+            yield from (f"{name}{_UNNAMED}{at}" for at in range(1, _MOST_MEMBERS))
 
 
 def _groups(paths: Iterable[str], seen: Iterable[_Seen]) -> Mapping[str, int]:
@@ -241,7 +244,11 @@ def _domain(
         values.append(known)
     if len(kinds) == 1 and kinds[0] in _ORDERED:
         values.sort()
-    return Domain(path, kinds, tuple(values), groups[path], fresh, whole) if values else None
+    after = ""
+    above, _, number = path.rpartition(_UNNAMED)
+    if above and number.isdigit() and number != "1" and known is None:
+        after = f"{above}{_UNNAMED}{int(number) - 1}"
+    return Domain(path, kinds, tuple(values), groups[path], fresh, whole, after) if values else None
 
 
 def _same(one: Value, other: Value) -> bool:
@@ -288,10 +295,9 @@ def _integers(
     least, most = bounds
     found = {0, *(value for value in constants if type(value) is int)}
     near = {value + step for value in found for step in range(-reach, reach + 1)}
+    near |= {least, most}
     if not functions.isdisjoint({*SUMS, *PRODUCTS, "-_"}):
-        near |= {least, most, -1_000_000, 1_000_000}
-    if bounds != _ANY:
-        near |= {least, most}
+        near |= {-1_000_000, 1_000_000}  # where the ends overflow
     return [value for value in near if least <= value <= most]
 
 
@@ -316,7 +322,7 @@ def _fresh(texts: Collection[str]) -> str:
 
 def _times(constants: Iterable[Value], reach: int) -> list[datetime]:
     constants = list(constants)
-    steps = {step * _STEP for step in range(-reach, reach + 1)}
+    steps = {step * _STEP for step in range(-reach - 1, reach + 2)}
     spans = {span for span in constants if isinstance(span, timedelta)}
     near = steps | {sign * span + step for span in spans for sign in (-1, 1) for step in steps}
     found: set[datetime] = set()
@@ -335,7 +341,7 @@ def _moved(moment: datetime, span: timedelta) -> datetime | None:
 
 def _durations(constants: Iterable[Value], reach: int) -> list[timedelta]:
     found = {timedelta(0), *(value for value in constants if isinstance(value, timedelta))}
-    near = {value + step * _STEP for value in found for step in range(-reach, reach + 1)}
+    near = {value + step * _STEP for value in found for step in range(-reach - 1, reach + 2)}
     return [value for value in near if abs(value) <= LONGEST_DURATION]
 
 

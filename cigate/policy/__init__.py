@@ -8,6 +8,8 @@ rules decides nothing; adding any rule but an allow never opens anything; the sa
 give the same decision, for nothing else is read.
 """
 
+from cigate.policy.change import Change
+from cigate.policy.counterfactual import Counterfactual, counterfactual
 from cigate.policy.document import PolicyDocument, Rule, Throttle, Variable
 from cigate.policy.engine import PolicyEngine, decide
 from cigate.policy.explain import Explanation, explain
@@ -15,6 +17,8 @@ from cigate.policy.live import LivePolicy
 from cigate.policy.settle import settle
 
 __all__ = [
+    "Change",
+    "Counterfactual",
     "Explanation",
     "LivePolicy",
     "PolicyDocument",
@@ -22,6 +26,7 @@ __all__ = [
     "Rule",
     "Throttle",
     "Variable",
+    "counterfactual",
     "decide",
     "explain",
     "settle",

@@ -1,30 +1,35 @@
 """Why a policy decides as it does, as data for a program and in words for a person.
 
-Each rule that applies is shown with what its parts were worth; for an answer that is not an allow also what a
-yes would take: the parts that the nearest allow rule lacks, the rules that forbid, the people who are wanted.
-Facts hold no secrets, so nothing is hidden.
+Each rule that applies is shown with what its parts were worth, and which of them decided it: of a false `&&` the
+false parts, of a true `||` the true ones, of an error what failed. For an answer that is not an allow also what a
+yes would take: the parts that the nearest allow rule lacks, the rules that forbid, the people who are wanted, and
+the smallest change of facts. Facts hold no secrets, so nothing is hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any, Final
 
 from attrs import field, frozen
 
 from cigate import cel
-from cigate.cel.rendering import render_literal, render_readable
+from cigate.cel.rendering import render_readable
 from cigate.cel.syntax import AND, Call, Node
 from cigate.decision import Decision, Effect, Quorum, Reservation, Token
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome, outcome
 from cigate.policy.combining import Verdict, missing_people, why_not_counted
+from cigate.policy.counterfactual import Counterfactual, counterfactual
 from cigate.policy.engine import PolicyEngine, obstacle, verdicts
+from cigate.policy.parts import Atom, apart, deciding
+from cigate.policy.showing import shown
 from cigate.ticket import Clause
-from cigate.wire.times import seconds, timestamp
+from cigate.wire.times import seconds
 
-_LONGEST_VALUE: Final = 200
+_MOST_SHOWN: Final = 5
+_UNKNOWN: Final = "cel.no-such-field"
 
 
 @frozen
@@ -40,14 +45,63 @@ class Seen:
 
 
 @frozen
+class Decided:
+    """A part that decided its rule, what it was worth, and what it saw.
+
+    Args:
+        part: the part itself.
+        facts: the facts in it with their values.
+        failed: where the part is in error, the innermost part of it that is.
+    """
+
+    part: Seen
+    facts: tuple[Seen, ...] = ()
+    failed: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.part.to_json(),
+            "facts": [one.to_json() for one in self.facts],
+            **({"failed": self.failed} if self.failed else {}),
+        }
+
+    def to_text(self) -> str:
+        """`cost.estimate <= 500 is true: cost.estimate is 120`."""
+        if self.failed:
+            unknown = self.part.error == _UNKNOWN
+            where = f": {self.failed} {'is not known' if unknown else f'fails ({self.part.error})'}"
+            return f"{self.part.part} is in error{where}"
+        seen = ", ".join(
+            f"{one.part} is {'not known' if one.error == _UNKNOWN else one.error or one.value}"
+            for one in self.facts
+        )
+        return f"{self.part.part} is {self.part.value}" + (f": {seen}" if seen else "")
+
+
+@frozen
 class RuleView:
-    """One rule that applies to the action, and what it came to."""
+    """One rule that applies to the action, and what it came to.
+
+    Args:
+        name, effect: as written.
+        outcome: true, false or in error.
+        why: what the error was.
+        seen: every comparison, presence test and fact in its expression.
+        decided: the parts that made it what it is.
+    """
 
     name: str
     effect: Effect
     outcome: Outcome
     why: str = ""
     seen: tuple[Seen, ...] = ()
+    decided: tuple[Decided, ...] = ()
+
+    def to_text(self) -> str:
+        """The rule, and below it the parts that decided it."""
+        state = "in error" if self.outcome is Outcome.ERROR else self.outcome.value
+        first = f"{self.effect} rule {self.name} is {state}" + (f": {self.why}" if self.why else "")
+        return "\n".join((first, *(f"  {one.to_text()}" for one in self.decided)))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +110,7 @@ class RuleView:
             "outcome": self.outcome.value,
             **({"why": self.why} if self.why else {}),
             "seen": [one.to_json() for one in self.seen],
+            "decided": [one.to_json() for one in self.decided],
         }
 
 
@@ -74,6 +129,12 @@ class Explanation:
     rules: tuple[RuleView, ...]
     not_applicable: int
     missing: tuple[str, ...]
+    _find: Callable[[], Counterfactual] = field(default=Counterfactual, eq=False, repr=False)
+
+    @cached_property
+    def counterfactual(self) -> Counterfactual:
+        """The smallest changes of facts that would have given an allow; looked for when first asked."""
+        return self._find()
 
     def to_json(self) -> dict[str, Any]:
         """What `cigate policy explain` prints."""
@@ -84,22 +145,34 @@ class Explanation:
             "rules": [rule.to_json() for rule in self.rules],
             "not_applicable": self.not_applicable,
             "missing": list(self.missing),
+            "counterfactual": self.counterfactual.to_json(),
         }
 
     def to_text(self) -> str:
         """The same in words, a line each."""
         lines = [f"{self.decision.effect} ({self.decision.code})"]
         lines += [f"  because {reason.message}" for reason in self.decision.reasons]
-        for rule in self.rules:
-            state = "in error" if rule.outcome is Outcome.ERROR else rule.outcome.value
-            lines.append(f"{rule.effect} rule {rule.name} is {state}" + (f": {rule.why}" if rule.why else ""))
-            lines += [f"  {one.part}: {one.error or one.value}" for one in rule.seen]
+        lines += [rule.to_text() for rule in self.rules]
         count = self.not_applicable
         lines.append(f"{count} other {'rule speaks' if count == 1 else 'rules speak'} of other actions only")
+        if self.decision.effect is not Effect.ALLOW:
+            lines += self._changes()
         if self.missing:
             heading = "to be taken first:" if self.decision.effect is Effect.ALLOW else "still missing:"
             lines += [heading, *(f"  {line}" for line in self.missing)]
         return "\n".join(lines)
+
+    def _changes(self) -> Iterator[str]:
+        found = self.counterfactual
+        if found.changes:
+            yield "the least that would have been allowed:"
+            for change in found.changes[:_MOST_SHOWN]:
+                yield f"  {change.words}"
+            more = len(found.changes) - _MOST_SHOWN
+            if more > 0:
+                yield f"  or one of {more} other changes of that size"
+        elif found.why and found.why not in self.missing:
+            yield f"what would have been allowed: {found.why}"
 
 
 def explain(policy: PolicyEngine, facts: Facts | Mapping[str, Any]) -> Explanation:
@@ -111,15 +184,61 @@ def explain(policy: PolicyEngine, facts: Facts | Mapping[str, Any]) -> Explanati
     found = verdicts(policy, known)
     views = tuple(_view(verdict, known) for verdict in found)
     return Explanation(
-        decision, views, len(policy.rules) - len(found), tuple(_missing(decision, found, known))
+        decision,
+        views,
+        len(policy.rules) - len(found),
+        tuple(_missing(decision, found, known)),
+        find=partial(counterfactual, policy, known),
     )
 
 
 def _view(verdict: Verdict, facts: Facts) -> RuleView:
     program = verdict.compiled.shown
-    observed = () if program is None else program.explain(facts.document)
-    seen = tuple(Seen(one.source, _shown(one.value), one.error) for one in observed)
-    return RuleView(verdict.rule.name, verdict.rule.effect, verdict.outcome, verdict.why, seen)
+    if program is None:
+        return RuleView(verdict.rule.name, verdict.rule.effect, verdict.outcome, verdict.why)
+    # What runs has guards that nobody wrote; where these fail, the parts that people know are all well.
+    whole = apart(program.node, verdict.compiled.declarations)
+    decided = (
+        ()
+        if _guarded(verdict, program, facts)
+        else tuple(
+            {one.part: one for one in (_decided(atom, facts) for atom in deciding(whole, facts))}.values()
+        )
+    )
+    return RuleView(
+        verdict.rule.name,
+        verdict.rule.effect,
+        verdict.outcome,
+        verdict.why,
+        tuple(map(_seen, program.explain(facts.document))),
+        decided,
+    )
+
+
+def _guarded(verdict: Verdict, program: cel.Program, facts: Facts) -> bool:
+    """Whether the rule came to something else than the expression that people see."""
+    return outcome(program, facts) is not verdict.outcome
+
+
+def _decided(atom: Atom, facts: Facts) -> Decided:
+    program = atom.program
+    try:
+        part = Seen(program.source, shown(program(facts.document)))
+    except cel.EvaluationError as error:
+        failed = _innermost(program, facts)
+        return Decided(Seen(program.source, error=error.code), failed=failed)
+    inside = (one for one in program.explain(facts.document) if one.source in program.references)
+    return Decided(part, tuple(_seen(one) for one in inside if one.source != program.source))
+
+
+def _innermost(program: cel.Program, facts: Facts) -> str:
+    """The smallest part that has no value: the last one in error, for outer parts come first."""
+    failing = [one.source for one in program.explain(facts.document) if one.error]
+    return failing[-1] if failing else program.source
+
+
+def _seen(one: cel.Observed) -> Seen:
+    return Seen(one.source, "" if one.error else shown(one.value), one.error)
 
 
 def _missing(decision: Decision, found: tuple[Verdict, ...], facts: Facts) -> Iterator[str]:
@@ -173,7 +292,7 @@ def _nearest_allow(allows: list[Verdict], facts: Facts) -> Iterator[str]:
     name, parts = min(lacking, key=lambda each: len(each[1]))
     for program in parts:
         values = {
-            one.source: one.error or _shown(one.value)
+            one.source: one.error or shown(one.value)
             for one in program.explain(facts.document)
             if one.source != program.source
         }
@@ -198,21 +317,3 @@ def _conjuncts(node: Node) -> Iterator[Node]:
                 yield from _conjuncts(part)
         case _:
             yield node
-
-
-def _shown(value: object) -> str:
-    """A value as CEL would write it, cut where it is long."""
-    match value:
-        case datetime():
-            text = timestamp(value)
-        case timedelta():
-            text = seconds(value)
-        case Mapping():
-            text = "{" + ", ".join(f"{_shown(name)}: {_shown(each)}" for name, each in value.items()) + "}"
-        case list() | tuple():
-            text = "[" + ", ".join(_shown(each) for each in value) + "]"
-        case str() | bytes() | bool() | int() | float() | None:
-            text = render_literal(value)
-        case _:
-            text = type(value).__name__
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -30,7 +30,7 @@ class Survey:
         paths: the dotted paths of all that is read, variables of macros among them.
         binds: the variables that its macros make.
         may_ask: whether it may have a presence test; without one no closer look is needed.
-        gathers: whether it makes or goes through a list or a map of more than constants.
+        gathers: whether it makes or goes through a list, a map or an optional of more than constants.
     """
 
     paths: frozenset[str]
@@ -54,9 +54,10 @@ def survey(node: Node, maps: Collection[str]) -> Survey:
             path = path_of(part)
             if path is not None:
                 paths.add(path)
-                may_ask = may_ask or path in maps or _is_optional(part)
+                may_ask = may_ask or path in maps
+                gathers = gathers or _is_optional(part)
                 continue
-            may_ask = may_ask or _is_optional(part)
+            gathers = gathers or _is_optional(part)
         elif kind is Has:
             may_ask = True
         elif kind is ListOf or kind is MapOf:

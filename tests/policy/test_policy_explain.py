@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 
+import pytest
 from policy_writing import ACTION, allow, ask, deny, facts, policy, throttle
 
 from cigate.decision import Taken
@@ -19,8 +21,9 @@ def test_each_rule_is_shown_with_what_it_saw_and_others_are_counted() -> None:
     text = engine.decide(facts()).explain()
     assert "deny (policy.rule-error)" in text
     assert "allow rule managed is true" in text
-    assert "risk.score: 10" in text
+    assert "  risk.score < 50 is true: risk.score is 10" in text
     assert "deny rule posture is in error" in text
+    assert "  device.posture.missing > 3 is in error: device.posture.missing is not known" in text
     assert "1 other rule speaks of other actions only" in text
 
 
@@ -98,3 +101,49 @@ def test_the_data_is_plain_json_and_says_the_same() -> None:
     assert (found["effect"], found["code"]) == ("require_approval", "approval.required")
     assert [(rule["rule"], rule["outcome"]) for rule in found["rules"]] == [("a", "true"), ("q", "true")]
     assert {"part": "risk.score", "value": "10"} in found["rules"][1]["seen"]
+    assert found["rules"][1]["decided"] == [
+        {"part": "risk.score > 5", "value": "true", "facts": [{"part": "risk.score", "value": "10"}]}
+    ]
+    assert [change["words"] for change in found["counterfactual"]["changes"]] == [
+        "one approval by any approver for q",
+        "risk.score at most 5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "decided"),
+    [
+        ("agent.managed && risk.score < 5 && cost.estimate < 10", ["risk.score < 5", "cost.estimate < 10"]),
+        ("agent.managed && risk.score < 50", ["agent.managed", "risk.score < 50"]),
+        ("risk.score < 5 || agent.managed || agent.trusted", ["agent.managed", "agent.trusted"]),
+        ("risk.score < 5 || !agent.managed", ["risk.score < 5", "agent.managed"]),
+        ("!(risk.score < 5 || cost.estimate < 10)", ["risk.score < 5", "cost.estimate < 10"]),
+        ("!(agent.managed && risk.score < 5)", ["risk.score < 5"]),
+        ("agent.managed && (agent.trusted || risk.score < 5)", ["agent.managed", "agent.trusted"]),
+        ("agent.managed && history.runs > 3", ["history.runs > 3"]),
+        ("risk.score < 5 && history.runs > 3", ["risk.score < 5"]),
+        ('user.roles.exists(r, r == "developer")', ['user.roles.exists(r, r == "developer")']),
+    ],
+)
+def test_only_the_parts_that_decided_a_rule_are_said_to_have(expression: str, decided: list[str]) -> None:
+    [rule] = explain(policy(allow(expression)), facts()).rules
+    assert [one.part.part for one in rule.decided] == decided
+
+
+def test_of_a_part_in_error_it_is_said_what_failed_in_it() -> None:
+    [rule] = explain(policy(deny("cost.estimate + history.runs * 2 > 3")), facts()).rules
+    assert rule.decided[0].to_text() == (
+        "cost.estimate + history.runs * 2 > 3 is in error: history.runs is not known"
+    )
+    [rule] = explain(policy(deny("cost.estimate / (risk.score - 10) > 3")), facts()).rules
+    assert "cost.estimate / (risk.score - 10) > 3 is in error" in rule.decided[0].to_text()
+    assert "cel.divide-by-zero" in rule.decided[0].to_text()
+
+
+def test_the_smallest_change_is_not_looked_for_until_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(sys.modules[explain.__module__], "counterfactual", lambda *given: asked.append(given))
+    found = explain(policy(deny("true")), facts())
+    assert asked == []
+    assert found.counterfactual is None
+    assert len(asked) == 1

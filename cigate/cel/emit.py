@@ -158,8 +158,8 @@ class Emitter:
         value = self.value(node)
         if self.is_bool(node):
             return value
-        if self.is_known(node):
-            return self.apply(boolean, value)  # which raises
+        if isinstance(value, ast.Constant):
+            return value if type(value.value) is bool else self.apply(boolean, value)  # which raises
         value = self.out.held(value)
         with self.out.when(both(is_not(value, constant(True)), is_not(value, constant(False)))):
             self.out.do(self.apply(boolean, value))  # which raises

@@ -169,6 +169,16 @@ def test_a_loop_that_takes_too_many_steps_is_an_error_soon(source: str) -> None:
     assert datetime.now(UTC) - started < timedelta(seconds=3)
 
 
+def test_an_expression_with_many_comparisons_of_large_values_counts_steps_without_loops() -> None:
+    many = " && ".join(["l == k"] * 100)
+    facts = {"l": list(range(50_000)), "k": list(range(50_000))}
+    with pytest.raises(EvaluationError) as caught:
+        cel.compile(many)(facts)
+    assert caught.value.code == "cel.too-costly"
+    assert cel.compile(many)({"l": [1], "k": [1]}) is True
+    assert cel.compile("l == k && k == l")(facts) is True
+
+
 def test_the_budget_is_for_one_evaluation() -> None:
     program = cel.compile("l.all(x, x >= 0)")
     facts = {"l": list(range(MAX_STEPS // 2))}

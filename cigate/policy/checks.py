@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from cigate.facts import BIGGEST_INTEGER, Facts, FactType, Schema
+from cigate.facts import BIGGEST_INTEGER, FactType, Schema
 from cigate.policy import writing as py
 from cigate.wire.times import parse_duration, parse_timestamp
 
@@ -59,8 +59,19 @@ def span(value: Any) -> timedelta:
 
 
 def approvals(value: Any) -> None:
-    """Approvals that fit."""
-    Facts.of({"approvals": value}, _APPROVALS)
+    """Approvals that fit, as `Facts.of` would have them."""
+    for approval in value:
+        if type(approval) is not dict or approval.keys() - _OF_APPROVAL:
+            raise Odd
+        roles = approval.get("roles", ())
+        if type(roles) is not list and type(roles) is not tuple:
+            raise Odd
+        texts = "".join((approval["user"], *roles))
+        if not texts.isascii():
+            texts.encode()
+        given = approval.get("at")
+        if type(given) is not datetime or given.tzinfo is None:
+            raise Odd
 
 
 def scalars(members: Mapping[str, Any]) -> None:
@@ -90,7 +101,7 @@ _ANY: Final = (-BIGGEST_INTEGER, BIGGEST_INTEGER)
 _LONGEST: Final = timedelta(seconds=9_000_000_000)
 """Longer durations are facts, but CEL has 64 bits of nanoseconds: about 292 years."""
 
-_APPROVALS: Final = Schema({"approvals": FactType.APPROVALS})
+_OF_APPROVAL: Final = frozenset(("user", "roles", "at"))
 
 SCOPE: Final[Mapping[str, Any]] = {
     "ABSENT": ABSENT,
@@ -169,12 +180,56 @@ class Schemed:
         raise NotStraight
 
 
+Shape = Mapping[str, FactType | None]
+"""The dotted paths of all that a document has: of facts with their types, of groups and open maps without."""
+
+
+def shape_of(document: Any, schemed: Schemed) -> Shape | None:
+    """The shape of a document; None if it has what the schema does not name, or odd members of an open map."""
+    found: dict[str, FactType | None] = {}
+    fits = _shape(document, schemed.tree, "", schemed, found)
+    return found if fits else None
+
+
+def _shape(
+    document: Any, tree: Tree, prefix: str, schemed: Schemed, found: dict[str, FactType | None]
+) -> bool:
+    for member, value in document.items():
+        path = f"{prefix}{member}"
+        below = tree.get(member)
+        if below is None:
+            return False
+        if below is FactType.SCALARS:
+            found[path] = None
+            if path == "parameters" and schemed.parameters is not None:
+                below = dict(schemed.parameters)
+            else:
+                below = {name: _SIMPLE_KINDS.get(type(each)) for name, each in value.items()}
+        if isinstance(below, dict):
+            found[path] = None
+            if not _shape(value, below, f"{path}.", schemed, found):
+                return False
+        else:
+            found[path] = below
+    return True
+
+
+def _members_of(shape: Shape, path: str) -> Tree:
+    start = len(path) + 1
+    return {each[start:]: kind for each, kind in shape.items() if each.startswith(f"{path}.")}
+
+
 @define
 class Loads:
-    """Which facts the code loads, and how it checks all of them."""
+    """Which facts the code loads, and how it checks all of them.
+
+    With a shape the code is for documents that have just these facts: it loads them all without asking whether they
+    are there, and counts the members of each group to know that there are no others.
+    """
 
     schemed: Schemed
     optional: Collection[str]
+    shape: Shape | None = None
     facts: dict[str, Fact] = field(factory=dict)
     scope: dict[str, Any] = field(factory=lambda: dict(SCOPE))
     count: int = 0
@@ -238,23 +293,44 @@ class _Block:
     conditions: list[ast.expr] = field(factory=list)
 
     def group(self, above: str, tree: Tree, prefix: str) -> None:
+        shape = self.of.shape
+        present = 0
         for member, below in tree.items():
             path = f"{prefix}{member}"
             if not self.whole and path not in self.of.facts and not self.of.reads_below(f"{path}."):
                 continue
+            if shape is not None and path not in shape:
+                self.missing(path)
+                continue
+            present += 1
             if isinstance(below, dict):
                 self.subgroup(above, member, below, path)
             elif below is FactType.SCALARS:
                 self.open_map(above, member, path)
             elif path in self.of.facts:
                 self.read(above, member, self.of.facts[path])
+            elif shape is not None:
+                self.read(above, member, Fact(path, self.of.fresh("u"), below, optional=False))
             else:
                 self.unread(above, member, path, below)
+        if shape is not None:
+            self.count(above, present)
+
+    def missing(self, path: str) -> None:
+        """A fact or a group that the shape does not have."""
+        for fact in self.of.facts.values():
+            if fact.path == path or fact.path.startswith(f"{path}."):
+                if not fact.optional:
+                    raise NotStraight
+                self.loads.append(py.store(fact.local, py.name("ABSENT")))
+
+    def count(self, above: str, members: int) -> None:
+        self.conditions.append(py.compare(py.call("len", py.name(above)), (ast.Eq, py.constant(members))))
 
     def map(self, above: str, member: str, path: str) -> tuple[str, list[Fact]]:
         read = self.of.reads_below(f"{path}.")
         local = self.of.fresh("g")
-        if any(not fact.optional for fact in read):
+        if self.of.shape is not None or any(not fact.optional for fact in read):
             found = py.item(py.name(above), member)
         else:
             found = _get(above, member, py.name("empty"))
@@ -264,7 +340,7 @@ class _Block:
 
     def subgroup(self, above: str, member: str, tree: Tree, path: str) -> None:
         local, read = self.map(above, member, path)
-        if read:
+        if read or self.of.shape is not None:
             self.group(local, tree, f"{path}.")
             return
         inside = _Block(self.of, self.whole)
@@ -276,10 +352,12 @@ class _Block:
         schemed = self.of.schemed
         if path == "parameters" and schemed.parameters is not None:
             self.group(local, dict(schemed.parameters), "parameters.")
+        elif self.of.shape is not None:
+            self.group(local, _members_of(self.of.shape, path), f"{path}.")
         else:
             for fact in read:
                 self.read(local, fact.path.rpartition(".")[2], fact, is_open=True)
-        if not self.whole:
+        if not self.whole or self.of.shape is not None:
             return
         start = len(path) + 1
         bounds = {at[start:]: pair for at, pair in schemed.schema.bounds.items() if at.startswith(f"{path}.")}
@@ -292,10 +370,12 @@ class _Block:
     def read(self, above: str, member: str, fact: Fact, *, is_open: bool = False) -> None:
         """Load a fact that a rule reads, and check it."""
         value = py.name(fact.local)
-        found = _get(above, member, py.name("ABSENT")) if fact.optional else py.item(py.name(above), member)
+        optional = fact.optional and self.of.shape is None
+        found = _get(above, member, py.name("ABSENT")) if optional else py.item(py.name(above), member)
         self.loads.append(py.store(fact.local, found))
-        absent = [py.compare(value, (ast.Is, py.name("ABSENT")))] if fact.optional else []
-        match fact.kind:
+        absent = [py.compare(value, (ast.Is, py.name("ABSENT")))] if optional else []
+        kind = fact.kind or (self.of.shape or {}).get(fact.path)
+        match kind:
             case FactType.STRING if not is_open:
                 self.texts.append(py.choice(absent[0], py.constant(""), value) if absent else value)
             case FactType.STRINGS:
@@ -315,8 +395,11 @@ class _Block:
                 )
             case FactType.BOOL if not absent:
                 self.bools.append(value)
+            case FactType.APPROVALS:
+                self.conditions.append(_is_list(value))
+                self.after.append(py.when(value, py.do(py.call("approvals", value))))
             case FactType.BOOL | FactType.INT | FactType.STRING:
-                self.condition(absent, _is(value, {"bool": "bool", "int": "int"}.get(fact.kind, "str")))
+                self.condition(absent, _is(value, _PYTHON[kind]))
             case _:
                 pass  # only asked for: `scalars` has looked at its type
 
@@ -388,6 +471,8 @@ class _Block:
         return [*made, *self.after]
 
 
+_SIMPLE_KINDS: Final = {bool: FactType.BOOL, int: FactType.INT, str: FactType.STRING}
+_PYTHON: Final = {FactType.BOOL: "bool", FactType.INT: "int", FactType.STRING: "str"}
 _SIMPLE: Final = (FactType.BOOL, FactType.INT, FactType.STRING)
 """What the members of an open map may be here: in there times are written as maps, which is odd."""
 

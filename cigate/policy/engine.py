@@ -122,7 +122,20 @@ class PolicyEngine:
             return finish(document, facts)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  # whatever is odd is judged the exact way, which says what it was
+        except Exception:  # noqa: BLE001  # whatever is odd is judged again, by ways that take less for granted
+            return self._otherwise(facts)
+
+    def _otherwise(self, facts: Facts | Mapping[str, Any]) -> Decision:
+        """The decision on facts that are not of the usual shape, or are odd; an odd one is decided the exact way."""
+        try:
+            document: Any = facts.document if type(facts) is Facts else facts
+            candidates = self._candidates_of(document["action"])
+            found = candidates.otherwise(document)
+            finish = candidates.finishes.get(found) or candidates.finish(found)
+            return finish(document, facts)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  # the exact way says what it was
             return self._exact(facts)
 
     def _candidates_of(self, action: Any) -> Candidates:

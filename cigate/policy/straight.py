@@ -45,7 +45,7 @@ from cigate.cel.syntax import (
 from cigate.cel.times import parse_duration, parse_timestamp
 from cigate.facts import FactType, Schema
 from cigate.policy import writing as py
-from cigate.policy.checks import Fact, Loads, NotStraight, Schemed
+from cigate.policy.checks import Fact, Loads, NotStraight, Schemed, Shape
 
 Exactly = Callable[[Any], bool]
 """Whether one rule is true of a document, asked the exact way; raises if it is in error."""
@@ -70,7 +70,12 @@ class Question:
 
 
 def which_are_true(
-    questions: Sequence[Question], schema: Schema, known: Mapping[str, str], *, whole: bool = True
+    questions: Sequence[Question],
+    schema: Schema,
+    known: Mapping[str, str],
+    *,
+    whole: bool = True,
+    shape: Shape | None = None,
 ) -> Callable[[Any], Any]:
     """A function from a document of facts to which questions are true: a mask of bits, or a tuple of them.
 
@@ -81,10 +86,14 @@ def which_are_true(
         schema: what facts must fit.
         known: facts whose value is known already, as the action is.
         whole: check all facts; else only those that these rules read, for the others have been checked.
+        shape: only documents of this shape are not odd.
+
+    Raises:
+        NotStraight: the rules read what the shape does not have.
     """
     nodes = [_settled(question.node, known) for question in questions]
     optional = {test for node in nodes if node is not None for test in _tested(node)}
-    loads = Loads(Schemed.of(schema, known.get("action")), optional)
+    loads = Loads(Schemed.of(schema, known.get("action")), optional, shape)
     body: list[ast.stmt] = []
     masks = max(1, -(-len(questions) // PER_MASK))
     for mask in range(masks):

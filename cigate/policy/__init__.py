@@ -13,6 +13,7 @@ from cigate.policy.counterfactual import Counterfactual, counterfactual
 from cigate.policy.document import PolicyDocument, Rule, Throttle, Variable
 from cigate.policy.engine import PolicyEngine, decide
 from cigate.policy.explain import Explanation, explain
+from cigate.policy.residual import Residual, residual
 from cigate.policy.settle import settle
 
 __all__ = [
@@ -21,11 +22,13 @@ __all__ = [
     "Explanation",
     "PolicyDocument",
     "PolicyEngine",
+    "Residual",
     "Rule",
     "Throttle",
     "Variable",
     "counterfactual",
     "decide",
     "explain",
+    "residual",
     "settle",
 ]

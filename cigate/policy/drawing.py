@@ -38,6 +38,7 @@ _WORDS: Final = {
 }
 _LINE: Final = "1px solid rgba(128,128,128,.5)"
 _CELL: Final = f"text-align:left;vertical-align:top;padding:.3em .8em;border-bottom:{_LINE}"
+_SHORT: Final = f"{_CELL};white-space:nowrap"
 _HEADING: Final = "margin:.8em 0 .2em;font-weight:bold"
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$>&<:@/])")
 
@@ -78,8 +79,8 @@ def decision_markdown(explanation: Explanation) -> str:
 def policy_html(policy: PolicyEngine) -> str:
     """A policy: its name, and a table of its rules."""
     rows = [
-        f'<tr><th scope="row" style="{_CELL}">{_text(name)}</th>'
-        f'<td style="{_CELL}">{_text(effect)}</td><td style="{_CELL}">{_text(actions)}</td>'
+        f'<tr><th scope="row" style="{_SHORT}">{_text(name)}</th>'
+        f'<td style="{_SHORT}">{_text(effect)}</td><td style="{_CELL}">{_text(actions)}</td>'
         f'<td style="{_CELL}">{_code(when)}</td></tr>'
         for name, effect, actions, when in _rules_of(policy)
     ]
@@ -116,8 +117,8 @@ def _told(explanation: Explanation) -> Iterable[tuple[str, Sequence[str]]]:
 
 def _rules_table(rules: Sequence[RuleView], not_applicable: int) -> str:
     rows = [
-        f'<tr><th scope="row" style="{_CELL}">{_text(rule.name)}</th>'
-        f'<td style="{_CELL}">{_WORDS[rule.effect]}</td><td style="{_CELL}">{_outcome(rule)}</td>'
+        f'<tr><th scope="row" style="{_SHORT}">{_text(rule.name)}</th>'
+        f'<td style="{_SHORT}">{_WORDS[rule.effect]}</td><td style="{_SHORT}">{_outcome(rule)}</td>'
         f'<td style="{_CELL}">{"<br>".join(_code(line) for line in _why(rule))}</td></tr>'
         for rule in rules[:_MOST_ROWS]
     ]

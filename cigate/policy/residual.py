@@ -85,9 +85,10 @@ class Residual:
         """The condition, ready to be evaluated for the facts that were not known yet."""
         return cel.compile(self.condition, declarations=cel.Declarations.from_schema(self._schema))
 
-    def of(self, effect: Effect) -> str:
+    def of(self, effect: Effect | str) -> str:
         """When any rule of this effect is true, as CEL. A rule in error is none that is true."""
-        parts = [rule.condition for rule in self.rules if rule.effect is effect and rule.condition != "false"]
+        wanted = Effect(effect)
+        parts = [rule.condition for rule in self.rules if rule.effect is wanted and rule.condition != "false"]
         if "true" in parts:
             return "true"
         return " || ".join(_operand(part) for part in parts) if len(parts) > 1 else (parts or ["false"])[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
+from html import escape
 from types import MappingProxyType
 from typing import Any, Final, NewType, Protocol
 
@@ -172,8 +173,8 @@ class Explanation(Protocol):
     """Why a decision is what it is, in the forms in which people read it."""
 
     def to_text(self) -> str: ...
-    def to_html(self) -> str: ...
-    def to_markdown(self) -> str: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_markdown_(self) -> str: ...
 
 
 @frozen
@@ -311,6 +312,20 @@ class Decision:
             return ruling.explainer(self._facts).to_text()
         reasons = (f"  because {reason.message}" for reason in ruling.reasons)
         return "\n".join((f"{ruling.effect.value} ({ruling.code})", *reasons))
+
+    def _repr_html_(self) -> str:
+        ruling = self._ruling
+        if ruling.before is not None:
+            return f"{ruling.before._repr_html_()}<p>{escape(ruling.note)}</p>"
+        if ruling.explainer is not None:
+            return ruling.explainer(self._facts)._repr_html_()
+        return f"<pre>{escape(self.explain())}</pre>"
+
+    def _repr_markdown_(self) -> str | None:
+        ruling = self._ruling
+        if ruling.before is not None or ruling.explainer is None:
+            return None
+        return ruling.explainer(self._facts)._repr_markdown_()
 
     def changed(self, note: str, **changes: Any) -> Decision:
         """What became of this decision after the policy: other fields, nothing to take, and why in a sentence."""

@@ -14,6 +14,7 @@ from cigate.policy.document import PolicyDocument, Rule, Throttle, Variable
 from cigate.policy.engine import PolicyEngine, decide
 from cigate.policy.explain import Explanation, explain
 from cigate.policy.live import LivePolicy
+from cigate.policy.residual import Residual, residual
 from cigate.policy.settle import settle
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "LivePolicy",
     "PolicyDocument",
     "PolicyEngine",
+    "Residual",
     "Rule",
     "Throttle",
     "Variable",
     "counterfactual",
     "decide",
     "explain",
+    "residual",
     "settle",
 ]

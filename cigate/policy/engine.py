@@ -7,10 +7,10 @@ can be made again, explained and proved about. Nothing in here lets an exception
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import field, frozen
 
@@ -26,6 +26,9 @@ from cigate.policy.compiled import CompiledRule, compile_rules
 from cigate.policy.document import Rule
 from cigate.policy.reading import read
 from cigate.policy.rulings import ruling_of
+
+if TYPE_CHECKING:
+    from cigate.policy.residual import Residual
 
 _LOG: Final = logging.getLogger("cigate")
 
@@ -178,6 +181,26 @@ class PolicyEngine:
         from cigate.policy.explain import explain  # explains what is decided here, so it stands above
 
         return explain(self, facts)
+
+    def residual(self, known: Facts | Mapping[str, Any], *, absent: Collection[str] = ()) -> Residual:
+        """What must still hold for an allow when only some facts are known: see `cigate.policy.residual`.
+
+        Raises:
+            FactsError: a known fact has the wrong type.
+        """
+        from cigate.policy.residual import residual  # asks what is decided here, so it stands above
+
+        return residual(self, known, absent=absent)
+
+    def _repr_html_(self) -> str:
+        from cigate.policy.drawing import policy_html
+
+        return policy_html(self)
+
+    def _repr_markdown_(self) -> str:
+        from cigate.policy.drawing import policy_markdown
+
+        return policy_markdown(self)
 
     def conforming(self, facts: Facts | Mapping[str, Any]) -> Facts | Decision:
         """The facts, checked against the schema; or the deny that follows from one that does not fit."""

@@ -51,7 +51,17 @@ LATTICE: dict[str, list[Any]] = {
     "count.low": [0, 1, 2, 3, 4],
     "count.high": [0, 1, 2, 3, 4, UNKNOWN],
     "name.team": ["qa", "web", "other", UNKNOWN, SPARE],
-    "name.tags": [(), ("qa",), ("web",), ("qa", "web"), ("other",), ("qa", "other"), (SPARE,)],
+    "name.tags": [
+        (),
+        ("qa",),
+        ("web",),
+        ("qa", "web"),
+        ("other",),
+        ("qa", "other"),
+        ("web", "other"),
+        ("qa", "web", "other"),
+        (SPARE,),
+    ],
     "posture.age": [0, 1, 2, 3, 4, UNKNOWN],
 }
 MOST_DOCUMENTS = 1200

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from policy_evaluator import quickly
 from policy_writing import allow, ask, deny, document, throttle
 
-from cigate import cel
 from cigate.decision import Effect
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy import PolicyEngine
@@ -214,12 +212,6 @@ class Lattice:
         return least, found
 
 
-@pytest.fixture
-def quick_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cel.Program, "__call__", quickly)
-
-
-@pytest.mark.usefixtures("quick_evaluator")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_change_is_sufficient_and_no_smaller_one_is_for_any_document_of_a_lattice(shape: str) -> None:
     cases = 0

@@ -66,7 +66,7 @@ class ReferenceProgram:
             raise _told(error) from None
         except RecursionError:
             raise EvaluationError("cel.too-deep", "the stack is too short for this expression") from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # threats B3: whatever it raises is a failed evaluation
             # Its message may hold the facts; the kind of the error does not.
             raise EvaluationError("cel.failed", f"cel-python failed: {type(error).__name__}") from None
 
@@ -166,6 +166,7 @@ _TYPES: Final[Mapping[Any, str]] = {
 
 
 def _to_python(value: Any) -> Any:
+    """A result as plain Python. Some of its operations give Python's own types (`'a' + 'b'` is a `str`)."""
     match value:
         case None:
             return None
@@ -173,21 +174,21 @@ def _to_python(value: Any) -> Any:
             return bool(value)
         case celtypes.UintType():
             return UInt(value)
-        case celtypes.IntType():
+        case int():
             return int(value)
-        case celtypes.DoubleType():
+        case float():
             return float(value)
-        case celtypes.StringType():
+        case str():
             return str.__str__(value)
         case bytes():
             return bytes(value)
-        case celtypes.TimestampType():
+        case datetime():
             return datetime.fromisoformat(datetime.isoformat(value)).astimezone(UTC)
-        case celtypes.DurationType():
+        case timedelta():
             return timedelta(days=value.days, seconds=value.seconds, microseconds=value.microseconds)
-        case celtypes.ListType():
+        case list():
             return [_to_python(item) for item in value]
-        case celtypes.MapType():
+        case dict():
             return {_to_python(key): _to_python(item) for key, item in value.items()}
         case type() if value in _TYPES:
             return Type(_TYPES[value])

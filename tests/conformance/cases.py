@@ -16,8 +16,20 @@ from typing import Any
 from attrs import frozen
 
 from cigate.cel import Type, UInt
-from cigate.cel.types import BOOL, BYTES, DOUBLE, DURATION, DYN, INT, NULL, STRING, TIMESTAMP, UINT
-from cigate.cel.types import list_of, map_of
+from cigate.cel.types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    NULL,
+    STRING,
+    TIMESTAMP,
+    UINT,
+    list_of,
+    map_of,
+)
 from tests.oracles.outcome import EPOCH, Failed, Outcome, double
 
 Json = Any

@@ -84,5 +84,7 @@ def _integrity(archive: Path) -> str:
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise SuiteMissing(f"{name} is not installed, and the conformance tests of CEL need it (apt: nodejs npm)")
+        raise SuiteMissing(
+            f"{name} is not installed, and the conformance tests of CEL need it (apt: nodejs npm)"
+        )
     return found

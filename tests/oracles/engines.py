@@ -51,7 +51,7 @@ class Engine(Protocol):
 
 def failing(error: BaseException) -> Run:
     """What an expression does that did not compile."""
-    failed = Failed(f"does not compile: {type(error).__name__}: {error}"[:300])
+    failed = Failed(f"does not compile: {error}"[:300], refused=True)
     return lambda _: failed
 
 

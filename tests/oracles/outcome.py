@@ -24,9 +24,15 @@ TYPES = {"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.
 
 @frozen
 class Failed:
-    """There is no value. Two failures are equal: engines name their errors as they like."""
+    """There is no value. Two failures are equal: engines name their errors as they like.
+
+    Args:
+        said: what the engine said.
+        refused: the expression did not even compile.
+    """
 
     said: str = field(default="", eq=False)
+    refused: bool = field(default=False, eq=False)
 
 
 def told(value: Any) -> Outcome:

@@ -1,0 +1,222 @@
+"""Do four engines agree? Random expressions and facts, ours against each peer: `python -m tests.cel.agreement`.
+
+A case is one expression on one set of facts. The engines agree in it if all give the same value of the same type,
+or if all fail; and the two that check types agree on which expressions they refuse. Where they do not, an entry of `KNOWN` must explain it, from what the language says; an entry names
+the engine that is wrong, and never covers more than it must. What no entry explains is a bug, of ours or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Any
+
+from attrs import define, field, frozen
+
+from cigate import cel
+from cigate.cel.defects import known
+from tests.cel.generating import NAMES, Expressions, bindings
+from tests.oracles.engines import CEL_PYTHON, GOOGLE, OURS, RUST, Engine, agree
+from tests.oracles.outcome import Failed, Outcome
+
+CASES_OF_ONE = 8
+"""On how many sets of facts an expression is tried."""
+
+SLOW_SHARE = 10
+"""Every how many expressions cel-python is asked: it takes ten times as long as the others together."""
+
+
+@frozen
+class Case:
+    """One expression on one set of facts, and what two engines make of it."""
+
+    source: str
+    facts: Mapping[str, Any]
+    ours: Outcome
+    theirs: Outcome
+
+    def reads(self, pattern: str) -> bool:
+        """Does the text of the expression have this in it?"""
+        return re.search(pattern, self.source) is not None
+
+
+@frozen
+class Known:
+    """A disagreement that is argued.
+
+    Args:
+        engine: the peer that departs from the language.
+        says: what the language definition says there, or what the conformance tests ask.
+        shows: whether a case is one of these.
+    """
+
+    engine: Engine
+    says: str
+    shows: Callable[[Case], bool]
+
+
+def _only(case: Case, said: str) -> bool:
+    """The peer alone fails, and says this."""
+    return (
+        isinstance(case.theirs, Failed)
+        and not isinstance(case.ours, Failed)
+        and re.search(said, case.theirs.said) is not None
+    )
+
+
+def _ours_only(case: Case) -> bool:
+    return isinstance(case.ours, Failed) and not isinstance(case.theirs, Failed)
+
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        RUST,
+        "Type Conversions: `string` takes a bool, `int` a timestamp; the crate has no such functions.",
+        lambda case: _only(case, "Undefined variable or function: '(string|int|getDate|get[A-Z]\\w+)'"),
+    ),
+    Known(
+        RUST,
+        "Functions: `size` of a string is the number of its code points; the crate counts octets.",
+        lambda case: case.reads(r"size\(") and case.reads("[é😀]|\\bs\\b|\\br\\b|\\bls\\b|\\bx\\b|\\bm\\b"),
+    ),
+    Known(
+        RUST,
+        "Ordering: a comparison with NaN is false; the crate has no overload for it.",
+        lambda case: _only(case, "No such overload") and case.reads("[<>]"),
+    ),
+    Known(
+        RUST,
+        "Overflow: the negative of the least integer overflows; the crate gives it back.",
+        lambda case: _ours_only(case) and case.reads("-\\("),
+    ),
+    Known(
+        RUST,
+        "Lists: `+` is of two lists; the crate adds a map to one.",
+        lambda case: _ours_only(case) and case.reads(r"\+"),
+    ),
+    Known(
+        RUST,
+        "Timestamps: `getMilliseconds` of a duration is the part below a second (cel-go, and the tests).",
+        lambda case: case.reads(r"getMilliseconds\("),
+    ),
+    Known(
+        RUST,
+        "Type Conversions: octets that are no UTF-8 are an error; the crate replaces them.",
+        lambda case: _ours_only(case) and case.reads(r"string\("),
+    ),
+    Known(
+        RUST,
+        "Timestamps: a duration of more than 292 years overflows (the tests); the crate's are longer.",
+        lambda case: _ours_only(case) and case.reads(r"\bts\b|\bdu\b|timestamp|duration"),
+    ),
+)
+
+
+@define
+class Tally:
+    """What a run found."""
+
+    cases: int = 0
+    compared: Counter[str] = field(factory=Counter)
+    values: int = 0
+    refused: int = 0
+    explained: Counter[str] = field(factory=Counter)
+    bugs: list[tuple[str, Case]] = field(factory=list)
+
+
+def explains(engine: Engine, case: Case) -> str | None:
+    """Why the two are known to disagree; None: nobody knows."""
+    if engine is CEL_PYTHON:
+        found = known(cel.parse(case.source), _answer(case.ours), _answer(case.theirs), case.facts)
+        return None if found is None else f"{engine.name}: {found.name}: {found.says}"
+    return next(
+        (f"{engine.name}: {one.says}" for one in KNOWN if one.engine is engine and one.shows(case)), None
+    )
+
+
+def _answer(found: Outcome) -> Any:
+    """As `known` wants it: it looks at whether there is a value, and at the code of the error."""
+    if not isinstance(found, Failed):
+        return found
+    return cel.EvaluationError(found.said.partition(":")[0], found.said)
+
+
+def run(seed: int, cases: int, *, depth: int = 4) -> Tally:
+    """Compare over so many cases. The same seed gives the same cases."""
+    random = Random(seed)
+    expressions = Expressions(random)
+    tally = Tally()
+    for count in range(-(-cases // CASES_OF_ONE)):
+        source = expressions.of_any(depth)
+        facts = [bindings(random) for _ in range(CASES_OF_ONE)]
+        peers = (GOOGLE, RUST, CEL_PYTHON) if count % SLOW_SHARE == 0 else (GOOGLE, RUST)
+        _compare(tally, source, facts, peers)
+    return tally
+
+
+def _compare(tally: Tally, source: str, facts: list[Mapping[str, Any]], peers: tuple[Engine, ...]) -> None:
+    """What the check refuses the other one that checks must refuse; the rest is evaluated without types, and
+    with them by ours once more, for what is declared must not change a value."""
+    run_checked, run_ours = OURS.prepare(source, NAMES, checked=True), OURS.prepare(source, NAMES)
+    tally.cases += len(facts)
+    first = run_checked(facts[0])
+    theirs = GOOGLE.prepare(source, NAMES, checked=True)({})
+    refused = [isinstance(one, Failed) and one.refused for one in (first, theirs)]
+    if refused[0] != refused[1]:
+        _judge(tally, GOOGLE, Case(source, {}, first, theirs))
+    if refused[0]:
+        tally.refused += 1
+        return
+    ours = [run_ours(one) for one in facts]
+    tally.values += sum(not isinstance(one, Failed) for one in ours)
+    for one, mine in zip(facts, ours, strict=True):
+        checked = run_checked(one)
+        if checked != mine:
+            _judge(tally, OURS, Case(source, one, mine, checked))
+    for engine in peers:
+        run_theirs = engine.prepare(source, NAMES)
+        tally.compared[engine.name] += len(facts)
+        for one, mine in zip(facts, ours, strict=True):
+            theirs = run_theirs(one)
+            if not agree(engine, theirs, mine):
+                _judge(tally, engine, Case(source, one, mine, theirs))
+
+
+def _judge(tally: Tally, engine: Engine, case: Case) -> None:
+    reason = explains(engine, case)
+    if reason is None:
+        tally.bugs.append((engine.name, case))
+    else:
+        tally.explained[reason] += 1
+
+
+def report(tally: Tally) -> Iterator[str]:
+    """What a run found, for people."""
+    yield f"{tally.cases} cases, {tally.values} of them with a value, {tally.refused} expressions refused; compared: {dict(tally.compared)}"
+    for reason, count in tally.explained.most_common():
+        yield f"{count:8} {reason}"
+    for name, case in sorted(tally.bugs, key=lambda bug: len(bug[1].source))[:40]:
+        used = {key: value for key, value in case.facts.items() if case.reads(rf"\b{key}\b")}
+        yield f"{name}: {case.source}\n    {used}\n    ours {case.ours}\n    theirs {case.theirs}"
+    yield f"{len(tally.bugs)} disagreements that nothing explains"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--depth", type=int, default=4)
+    given = parser.parse_args()
+    start = time.perf_counter()
+    tally = run(given.seed, given.cases, depth=given.depth)
+    print(*report(tally), f"{time.perf_counter() - start:.1f} s", sep="\n")
+    return 1 if tally.bugs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

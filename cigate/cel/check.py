@@ -1,23 +1,31 @@
 """Type check: what an expression reads, and of what type it is, before any fact is known.
 
 What is wrong here is wrong for every request, so it is an error of the policy's author and not of a
-decision: a misspelt fact, a string compared with a number, a pattern that is none (threats B4, B8).
+decision: a misspelt fact, a string compared with a number, a pattern that is none (threats B4, B8). Without
+declarations nothing but such literals is refused: CEL lets an expression be evaluated unchecked, and says what
+each of its errors is worth then (`false && 32` is false).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import reduce
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import define, field
 
 from cigate.cel.error import CompileError, nearest
-from cigate.cel.functions import FUNCTIONS, OPERATORS, TYPE_NAMES, Overload
+from cigate.cel.functions import Function
+from cigate.cel.macros import spelt
+from cigate.cel.operators import OPERATORS
 from cigate.cel.syntax import (
+    AND,
     BINARY,
     IN,
+    OR,
+    RELATIONS,
     TERNARY,
+    Bind,
     Call,
     Comprehension,
     Has,
@@ -29,293 +37,458 @@ from cigate.cel.syntax import (
     Node,
     Select,
     UInt,
+    path_of,
 )
 from cigate.cel.times import parse_duration, parse_timestamp
 from cigate.cel.types import (
     BOOL,
     BYTES,
     DOUBLE,
+    DURATION,
     DYN,
     INT,
     NULL,
     STRING,
+    TIMESTAMP,
     TYPE,
     UINT,
     Declarations,
     Type,
     list_of,
     map_of,
+    optional_of,
+    type_of,
 )
+from cigate.cel.unification import Substitution
 
-MAX_COMPREHENSIONS: Final = 2
-"""How deep comprehensions may nest: each level multiplies the work by the length of a list."""
+_LITERALS: Final[Mapping[type, Type]] = {
+    bool: BOOL,
+    int: INT,
+    UInt: UINT,
+    float: DOUBLE,
+    str: STRING,
+    bytes: BYTES,
+    type(None): NULL,
+}
+_STANDS: Final[Mapping[str, Type]] = {
+    **{kind.name: type_of(kind) for kind in (BOOL, INT, UINT, DOUBLE, STRING, BYTES, NULL, TYPE)},
+    "list": type_of(list_of(DYN)),
+    "map": type_of(map_of(DYN, DYN)),
+    "optional_type": type_of(optional_of(DYN)),
+    "google.protobuf.Timestamp": type_of(TIMESTAMP),
+    "google.protobuf.Duration": type_of(DURATION),
+}
+"""Of what type a name of a type is."""
+
+_NUMBERS: Final = frozenset({INT, UINT, DOUBLE})
+_ORDERED: Final = frozenset({BOOL, STRING, BYTES, TIMESTAMP, DURATION, *_NUMBERS})
+_KEYS: Final = frozenset({BOOL, INT, UINT, STRING, DYN})
+_EQUALITIES: Final = frozenset({"_==_", "_!=_"})
+_ORDERINGS: Final = frozenset(RELATIONS) - _EQUALITIES - {IN}
 
 
-def check(node: Node, declarations: Declarations | None, source: str = "") -> Type:
+def check(
+    node: Node,
+    declarations: Declarations | None,
+    source: str = "",
+    *,
+    functions: Mapping[str, Function] | None = None,
+) -> Type:
     """The type of an expression.
 
     Args:
-        node: what `parse` gave.
-        declarations: which names there are; None leaves every name dynamic.
+        node: what `resolved` gave.
+        declarations: which names there are; None leaves every name dynamic, and checks nothing but literals.
         source: the text that was parsed, for the place and the caret of an error.
+        functions: what may be called besides the operators; None: the library.
 
     Raises:
-        CompileError: `cel.unknown-name`, `cel.unknown-field`, `cel.type`, `cel.arguments`, `cel.literal`,
-            `cel.too-large` (comprehensions nested too deep), `cel.unsupported`.
+        CompileError: `cel.unknown-name`, `cel.unknown-field`, `cel.type`, `cel.arguments`, `cel.literal`.
     """
-    return _Checker(source, declarations).of(node)
+    if functions is None:
+        from cigate.cel.library import LIBRARY  # who checks with functions of their own need not have all
+
+        functions = LIBRARY
+    checker = _Checker(source, declarations, functions)
+    return checker.found.final(checker.of(node))
 
 
-@frozen
+@define
 class _Checker:
     source: str
     declarations: Declarations | None
-    scope: Mapping[str, Type] = field(factory=dict)
-    loops: int = 0
+    functions: Mapping[str, Function]
+    scope: dict[str, Type] = field(factory=dict)
+    found: Substitution = field(factory=Substitution)
 
     def of(self, node: Node) -> Type:
-        match node:
-            case Literal(value=value):
-                return _literal(value)
-            case Name():
-                return self.name(node)
-            case Select(optional=True) | Index(optional=True):
-                raise self.wrong(
-                    node.at,
-                    "cel.unsupported",
-                    "optional selection is not supported",
-                    "use has(x.y) && x.y == …",
-                )
-            case Select(operand=operand, field=name):
-                return self.member(self.of(operand), name, node.at)
-            case Has(operand=operand, field=name):
-                self.member(self.of(operand), name, node.at)
-                return BOOL
-            case Index():
-                return self.index(node)
-            case ListOf(items=items):
-                return list_of(_common(self.of(item) for item in items))
-            case MapOf():
-                return self.map(node)
-            case Comprehension():
-                return self.comprehension(node)
-            case Call():
-                return self.call(node)
+        kind: Type = _OF[type(node)](self, node)
+        return kind if not kind.is_open else self.found.known(kind)
+
+    def literal(self, node: Literal) -> Type:
+        return _LITERALS[type(node.value)]
 
     def name(self, node: Name) -> Type:
-        if node.name in self.scope:
+        if not node.absolute and node.name in self.scope:
             return self.scope[node.name]
         if self.declarations is None:
-            return TYPE if node.name in TYPE_NAMES else DYN
-        known = self.declarations.names.member(node.name)
+            return _STANDS.get(node.name, DYN)
+        known = self.declarations.names.member(node.name) or _STANDS.get(node.name)
         if known is not None:
             return known
-        if node.name in TYPE_NAMES:
-            return TYPE
-        names = (name for name, _ in self.declarations.names.fields or ())
-        raise self.wrong(
+        names = [name for name, _ in self.declarations.names.fields or ()]
+        return self.wrong(
             node.at,
             "cel.unknown-name",
-            f"there is no {node.name!r}",
+            f"there is no {spelt(node.name)!r}",
             nearest(node.name, (*names, *self.scope)),
         )
 
-    def member(self, operand: Type, name: str, at: int) -> Type:
-        if operand == DYN:
-            return DYN
-        if operand.is_record:
-            found = operand.member(name)
-            if found is None:
-                fix = nearest(name, (known for known, _ in operand.fields or ()))
-                raise self.wrong(at, "cel.unknown-field", f"{operand} has no field {name!r}", fix)
-            return found
-        if operand.name == "map" and operand.arguments[0].accepts(STRING):
-            return operand.arguments[1]
-        raise self.wrong(at, "cel.type", f"a value of type {operand} has no fields")
+    def select(self, node: Select) -> Type:
+        return self.reached(node, self.of(node.operand), node.optional, lambda kind: self.member(kind, node))
+
+    def has(self, node: Has) -> Type:
+        self.reached(node, self.of(node.operand), False, lambda kind: self.member(kind, node))
+        return BOOL
 
     def index(self, node: Index) -> Type:
         operand, index = self.of(node.operand), self.of(node.index)
-        if operand == DYN:
-            return DYN
-        if operand.is_record and STRING.accepts(index):
-            literal = isinstance(node.index, Literal) and isinstance(node.index.value, str)
-            return self.member(operand, str(node.index.value), node.at) if literal else DYN  # type: ignore[union-attr]
-        if operand.name == "list" and INT.accepts(index):
-            return operand.arguments[0]
-        if operand.name == "map" and operand.arguments[0].accepts(index):
-            return operand.arguments[1]
-        raise self.wrong(node.at, "cel.type", f"a value of type {operand} takes no index of type {index}")
+        return self.reached(node, operand, node.optional, lambda kind: self.item(kind, index, node))
 
-    def map(self, node: MapOf) -> Type:
-        keys = [self.of(key) for key, _ in node.entries]
-        for (key, _), kind in zip(node.entries, keys, strict=True):
-            if kind not in (BOOL, INT, UINT, STRING, DYN):
-                raise self.wrong(
-                    key.at, "cel.type", f"a key of a map is a bool, int, uint or string, not {kind}"
-                )
-        return map_of(_common(keys), _common(self.of(value) for _, value in node.entries))
+    def reached(self, node: Node, operand: Type, optional: bool, step: Callable[[Type], Type]) -> Type:
+        """What a step gives from an operand; from an optional it gives an optional, as does an optional step."""
+        if operand.name == "optional_type":
+            return optional_of(step(operand.arguments[0]))
+        return optional_of(step(operand)) if optional else step(operand)
+
+    def member(self, operand: Type, node: Select | Has) -> Type:
+        name = node.field
+        if operand.fields is not None:
+            return operand.member(name) or self.no_field(operand, name, node.at)
+        if operand == DYN or operand.parameter:
+            return DYN
+        if operand.name == "map" and self.found.fits(STRING, operand.arguments[0]):
+            return operand.arguments[1]
+        return self.wrong(node.at, "cel.type", f"a value of type {operand} has no fields")
+
+    def no_field(self, operand: Type, name: str, at: int) -> Type:
+        fix = nearest(name, (known for known, _ in operand.fields or ()))
+        return self.wrong(at, "cel.unknown-field", f"{operand} has no field {name!r}", fix)
+
+    def item(self, operand: Type, index: Type, node: Index) -> Type:
+        if operand == DYN or operand.parameter:
+            return DYN
+        if operand.is_record and self.found.fits(index, STRING):
+            if isinstance(node.index, Literal) and isinstance(node.index.value, str):
+                name = node.index.value
+                return operand.member(name) or self.no_field(operand, name, node.at)
+            return DYN
+        if operand.name == "list" and self.found.fits(index, INT):
+            return operand.arguments[0]
+        if operand.name == "map" and self.found.fits(index, operand.arguments[0]):
+            return operand.arguments[1]
+        return self.wrong(node.at, "cel.type", f"a value of type {operand} takes no index of type {index}")
+
+    def items(self, node: ListOf) -> Type:
+        optional = node.optional
+        kinds = [
+            self.unwrapped(item, self.of(item)) if at in optional else self.of(item)
+            for at, item in enumerate(node.items)
+        ]
+        return list_of(self.common(kinds))
+
+    def entries(self, node: MapOf) -> Type:
+        keys: list[Type] = []
+        values: list[Type] = []
+        for at, (key, value) in enumerate(node.entries):
+            kind = self.of(key)
+            if kind not in _KEYS and not kind.parameter:
+                self.wrong(key.at, "cel.type", f"a key of a map is a bool, int, uint or string, not {kind}")
+            keys.append(kind)
+            values.append(self.unwrapped(value, self.of(value)) if at in node.optional else self.of(value))
+        return map_of(self.common(keys), self.common(values))
+
+    def unwrapped(self, node: Node, kind: Type) -> Type:
+        """What is in the optional that stands after a `?`."""
+        if kind.name == "optional_type":
+            return kind.arguments[0]
+        if kind == DYN or kind.parameter:
+            return DYN
+        return self.wrong(node.at, "cel.type", f"after ? comes an optional, not {kind}", "drop the ?")
+
+    def common(self, kinds: list[Type]) -> Type:
+        """One type if all can be of one, else dyn; of nothing, one that is still to be found."""
+        if not kinds:
+            return self.found.fresh()
+        joined = kinds[0]
+        for kind in kinds[1:]:
+            if kind is joined:
+                continue
+            general = self.found.joined(joined, kind)
+            if general is None:
+                return DYN
+            joined = general
+        return joined
 
     def comprehension(self, node: Comprehension) -> Type:
         operand = self.of(node.operand)
-        if self.loops >= MAX_COMPREHENSIONS:
-            raise self.wrong(
-                node.at, "cel.too-large", f"comprehensions nest at most {MAX_COMPREHENSIONS} deep"
-            )
-        inside = evolve(
-            self, scope={**self.scope, node.variable: self.range(operand, node)}, loops=self.loops + 1
-        )
-        types = [inside.of(argument) for argument in node.arguments]
-        if node.kind == "map":
-            if len(types) == 2:
-                self.needs_bool(node.arguments[0], types[0])
-            return list_of(types[-1])
-        self.needs_bool(node.arguments[0], types[0])
-        return list_of(inside.scope[node.variable]) if node.kind == "filter" else BOOL
+        if node.kind in ("optMap", "optFlatMap"):
+            inside = self.within(node, {node.variable: self.unwrapped_operand(node, operand)})
+            return optional_of(inside[0]) if node.kind == "optMap" else self.an_optional(node, inside[0])
+        first, second = self.range(node, operand)
+        if not node.second:
+            item = second if operand.name == "list" else first
+            kinds = self.within(node, {node.variable: item})
+        else:
+            item = first
+            kinds = self.within(node, {node.variable: first, node.second: second})
+        for argument, kind in zip(node.arguments, kinds, strict=True):
+            if argument is not node.arguments[-1] or node.kind not in _MAKES:
+                self.needs_bool(argument, kind)
+        match node.kind:
+            case "map" | "transformList":
+                return list_of(kinds[-1])
+            case "filter":
+                return list_of(item)
+            case "transformMap":
+                return map_of(first, kinds[-1])
+            case "transformMapEntry":
+                return self.an_entry(node, kinds[-1])
+            case _:
+                return BOOL
 
-    def range(self, operand: Type, node: Comprehension) -> Type:
-        if operand == DYN:
-            return DYN
+    def within(self, node: Comprehension, variables: Mapping[str, Type]) -> list[Type]:
+        """The types of a macro's arguments, that see its variables."""
+        outside = self.scope
+        self.scope = {**outside, **variables}
+        kinds = [self.of(argument) for argument in node.arguments]
+        self.scope = outside
+        return kinds
+
+    def range(self, node: Comprehension, operand: Type) -> tuple[Type, Type]:
+        """What the two variables of a loop are: the index or key, and the item or value."""
+        if operand == DYN or operand.parameter:
+            return DYN, DYN
         if operand.is_record:
-            return STRING
-        if operand.name in ("list", "map"):
-            return operand.arguments[0]
-        raise self.wrong(node.at, "cel.type", f"{node.kind} goes through a list or a map, not {operand}")
+            return STRING, DYN
+        if operand.name == "list":
+            return INT, operand.arguments[0]
+        if operand.name == "map":
+            return operand.arguments[0], operand.arguments[1]
+        self.wrong(node.at, "cel.type", f"{node.kind} goes through a list or a map, not {operand}")
+        return DYN, DYN
 
-    def needs_bool(self, node: Node, found: Type) -> None:
-        if not BOOL.accepts(found):
-            raise self.wrong(node.at, "cel.type", f"expected bool, found {found}")
+    def unwrapped_operand(self, node: Comprehension, operand: Type) -> Type:
+        if operand.name == "optional_type":
+            return operand.arguments[0]
+        if operand == DYN or operand.parameter:
+            return DYN
+        return self.wrong(node.at, "cel.type", f"{node.kind} is for an optional, not {operand}")
+
+    def an_optional(self, node: Comprehension, kind: Type) -> Type:
+        if kind.name == "optional_type" or kind == DYN or kind.parameter:
+            return kind
+        message = f"the last argument of {node.kind} is an optional, not {kind}"
+        return self.wrong(node.arguments[-1].at, "cel.type", message, "use optMap, or optional.of(…)")
+
+    def an_entry(self, node: Comprehension, kind: Type) -> Type:
+        if kind.name == "map" or kind == DYN or kind.parameter:
+            return kind
+        message = f"the last argument of {node.kind} is a map, not {kind}"
+        return self.wrong(node.arguments[-1].at, "cel.type", message, "write {key: value}")
+
+    def bind(self, node: Bind) -> Type:
+        value = self.of(node.value)
+        outside = self.scope
+        self.scope = {**outside, node.variable: value}
+        kind = self.of(node.body)
+        self.scope = outside
+        return kind
+
+    def needs_bool(self, node: Node, kind: Type) -> None:
+        if kind is not BOOL and not self.found.fits(kind, BOOL):
+            self.wrong(node.at, "cel.type", f"expected bool, found {kind}")
 
     def call(self, node: Call) -> Type:
-        if node.target is None and node.function in (TERNARY, IN, "_==_", "_!=_"):
-            return self.special(node)
-        if node.target is None and node.function == "_+_":
-            left, right = (self.of(part) for part in node.arguments)
-            if "list" in (left.name, right.name) and left.accepts(right):
-                return list_of(_common((_item(left), _item(right))))
-            return self.resolve(node, OPERATORS[node.function], None, (left, right))
-        if node.target is None and node.function in OPERATORS:
-            types = tuple(self.of(part) for part in node.arguments)
-            return self.resolve(node, OPERATORS[node.function], None, types)
-        overloads = FUNCTIONS.get(node.function)
-        if overloads is None:
-            fix = (
-                "write has(x.y) && x.y == …"
-                if node.function in ("orValue", "or", "hasValue", "value", "optional")
-                else nearest(node.function, FUNCTIONS)
-            )
-            code = "cel.unsupported" if node.function == "orValue" else "cel.unknown-name"
-            raise self.wrong(node.at, code, f"there is no function {node.function!r}", fix)
-        target = None if node.target is None else self.of(node.target)
-        types = tuple(self.of(part) for part in node.arguments)
-        self.literals(node)
-        return self.resolve(node, overloads, target, types)
+        if node.target is not None:
+            known = self.functions.get(node.function)
+            if known is None:
+                return self.unknown_function(node)
+            target, types = self.of(node.target), tuple([self.of(part) for part in node.arguments])
+            self.check_literals(node)
+            return self.resolve(node, known, target, types)
+        special = _SPECIAL.get(node.function)
+        if special is not None:
+            return special(self, node)
+        types = tuple([self.of(part) for part in node.arguments])
+        known = OPERATORS.get(node.function) or self.functions.get(node.function)
+        if known is None:
+            return self.unknown_function(node)
+        self.check_literals(node)
+        return self.resolve(node, known, None, types)
 
-    def special(self, node: Call) -> Type:
-        if node.function == TERNARY:
-            condition, yes, no = (self.of(part) for part in node.arguments)
-            self.needs_bool(node.arguments[0], condition)
-            if not yes.accepts(no):
-                raise self.wrong(node.at, "cel.type", f"one branch is {yes}, the other {no}")
-            return _common((yes, no))
-        left, right = (self.of(part) for part in node.arguments)
-        if node.function == IN:
-            if right == DYN or (right.is_record and STRING.accepts(left)):
-                return BOOL
-            if right.name in ("list", "map") and right.arguments[0].accepts(left):
-                return BOOL
-            raise self.wrong(node.at, "cel.type", f"{left} can't be in {right}")
-        if not left.accepts(right):
-            raise self.wrong(node.at, "cel.type", f"{left} is never equal to {right}")
+    def unknown_function(self, node: Call) -> Type:
+        whole = node.function
+        path = None if node.target is None else path_of(node.target)
+        if path is not None and any(name.startswith(f"{path}.") for name in self.functions):
+            whole = f"{path}.{whole}"
+        elif node.target is not None:
+            self.of(node.target)  # what is wrong in front of the name is said first
+        return self.wrong(
+            node.at, "cel.unknown-name", f"there is no function {whole!r}", nearest(whole, self.functions)
+        )
+
+    def logic(self, node: Call) -> Type:
+        left, right = node.arguments
+        kinds = self.of(left), self.of(right)
+        if kinds != (BOOL, BOOL) and not self.found.all_fit((kind, BOOL) for kind in kinds):
+            return self.wrong(node.at, "cel.type", self.no_overload(node.function, None, kinds), gives=BOOL)
         return BOOL
 
-    def resolve(
-        self, node: Call, overloads: tuple[Overload, ...], target: Type | None, types: tuple[Type, ...]
-    ) -> Type:
-        styled = [one for one in overloads if (one.of is None) == (target is None)]
+    def ternary(self, node: Call) -> Type:
+        condition, yes, no = [self.of(part) for part in node.arguments]
+        self.needs_bool(node.arguments[0], condition)
+        joined = self.found.joined(yes, no)
+        if joined is None:
+            return self.wrong(node.at, "cel.type", f"one branch is {yes}, the other {no}")
+        return joined
+
+    def equality(self, node: Call) -> Type:
+        left, right = [self.of(part) for part in node.arguments]
+        if left is not right and NULL not in (left, right) and not self.found.fits(left, right):
+            return self.wrong(node.at, "cel.type", f"{left} is never equal to {right}", gives=BOOL)
+        return BOOL
+
+    def ordering(self, node: Call) -> Type:
+        left, right = kinds = self.of(node.arguments[0]), self.of(node.arguments[1])
+        if left is right and left in _ORDERED:
+            return BOOL
+        if all(kind in _NUMBERS or kind == DYN or kind.parameter for kind in kinds):
+            return BOOL
+        ordered = all(kind in _ORDERED or kind == DYN or kind.parameter for kind in kinds)
+        if not ordered or not self.found.fits(left, right):
+            return self.wrong(node.at, "cel.type", self.no_overload(node.function, None, kinds), gives=BOOL)
+        return BOOL
+
+    def membership(self, node: Call) -> Type:
+        left, right = [self.of(part) for part in node.arguments]
+        if right == DYN or right.parameter or (right.is_record and self.found.fits(left, STRING)):
+            return BOOL
+        if right.name in ("list", "map") and self.found.fits(left, right.arguments[0]):
+            return BOOL
+        return self.wrong(node.at, "cel.type", f"{left} can't be in {right}", gives=BOOL)
+
+    def resolve(self, node: Call, known: Function, target: Type | None, types: tuple[Type, ...]) -> Type:
+        if (target is None or not target.is_open) and not any(kind.is_open for kind in types):
+            given = _given_closed(known, target, types)
+            if (
+                given is not None and given.is_open
+            ):  # its parameters are those of one signature, not of this call
+                return self.found.renamed((given,))[0]
+        else:
+            given = _given(known, target, types, self.found)
+        return self.no_call(node, known, target, types) if given is None else given
+
+    def no_call(self, node: Call, known: Function, target: Type | None, types: tuple[Type, ...]) -> Type:
+        styled = [one for one in known.overloads if (one.of is None) == (target is None)]
         if not styled:
             fix = "call it on a value: x.f()" if target is None else "call it as f(x)"
-            raise self.wrong(node.at, "cel.arguments", f"{node.function} is not called that way", fix)
-        counted = [one for one in styled if len(one.takes) == len(types)]
-        if not counted:
-            counts = " or ".join(str(count) for count in sorted({len(one.takes) for one in styled}))
-            raise self.wrong(
-                node.at, "cel.arguments", f"{node.function} takes {counts} arguments; found {len(types)}"
+            return self.wrong(node.at, "cel.arguments", f"{node.function} is not called that way", fix)
+        counts = sorted({len(one.takes) for one in styled})
+        if len(types) not in counts:
+            wanted = " or ".join(map(str, counts))
+            return self.wrong(
+                node.at, "cel.arguments", f"{node.function} takes {wanted} arguments; found {len(types)}"
             )
-        fitting = [one for one in counted if _fits(one, target, types)]
-        if not fitting:
-            raise self.wrong(node.at, "cel.type", _no_overload(node.function, target, types))
-        return _common(one.gives for one in fitting)
+        return self.wrong(node.at, "cel.type", self.no_overload(node.function, target, types))
 
-    def literals(self, node: Call) -> None:
+    def no_overload(self, function: str, target: Type | None, types: tuple[Type, ...]) -> str:
+        shown = tuple(str(self.found.final(kind)) for kind in types)
+        if function in OPERATORS or function in BINARY:
+            return f"{BINARY.get(function, function[0])} is not defined on {' and '.join(shown)}"
+        on = "" if target is None else f"{self.found.final(target)} and "
+        return f"{function} is not defined on {on}({', '.join(shown)})"
+
+    def check_literals(self, node: Call) -> None:
         """Refuse a pattern, a time or a duration that is none: it would be an error in every decision."""
-        parse = {"matches": _pattern, "timestamp": parse_timestamp, "duration": parse_duration}.get(
-            node.function
-        )
-        last = node.arguments[-1] if node.arguments else None
-        if parse is None or not isinstance(last, Literal) or not isinstance(last.value, str):
+        parse = _PARSED.get(node.function)
+        if parse is None or not node.arguments:
+            return
+        at, read = parse
+        literal = node.arguments[at] if at < len(node.arguments) else None
+        if not isinstance(literal, Literal) or not isinstance(literal.value, str):
             return
         try:
-            parse(last.value)
+            read(literal.value)
         except ValueError as error:
-            raise self.wrong(last.at, "cel.literal", str(error)) from None
+            raise CompileError.at(self.source, literal.at, "cel.literal", str(error)) from None
 
-    def wrong(self, at: int, code: str, message: str, fix: str = "") -> CompileError:
-        return CompileError.at(self.source, at, code, message, fix=fix)
+    def wrong(self, at: int, code: str, message: str, fix: str = "", *, gives: Type = DYN) -> Type:
+        """An error of whoever declared what there is; without declarations it is left to the evaluation."""
+        if self.declarations is None:
+            return gives
+        raise CompileError.at(self.source, at, code, message, fix=fix)
+
+
+_OF: Final[Mapping[type, Callable[[_Checker, Any], Type]]] = {
+    Literal: _Checker.literal,
+    Name: _Checker.name,
+    Select: _Checker.select,
+    Has: _Checker.has,
+    Index: _Checker.index,
+    ListOf: _Checker.items,
+    MapOf: _Checker.entries,
+    Comprehension: _Checker.comprehension,
+    Bind: _Checker.bind,
+    Call: _Checker.call,
+}
+_SPECIAL: Final[Mapping[str, Callable[[_Checker, Call], Type]]] = {
+    AND: _Checker.logic,
+    OR: _Checker.logic,
+    TERNARY: _Checker.ternary,
+    IN: _Checker.membership,
+    **dict.fromkeys(_EQUALITIES, _Checker.equality),
+    **dict.fromkeys(_ORDERINGS, _Checker.ordering),
+}
+_MAKES: Final = frozenset({"map", "transformList", "transformMap", "transformMapEntry"})
+"""The macros whose last argument is what they make; all others have tests only."""
+
+
+@lru_cache(maxsize=4096)
+def _given_closed(known: Function, target: Type | None, types: tuple[Type, ...]) -> Type | None:
+    return _given(known, target, types, Substitution())
+
+
+def _given(known: Function, target: Type | None, types: tuple[Type, ...], found: Substitution) -> Type | None:
+    """What a function gives for such arguments: dyn where several signatures fit; None if none does."""
+    given: Type | None = None
+    for one in known.overloads:
+        if (one.of is None) != (target is None) or len(one.takes) != len(types):
+            continue
+        wanted = (*one.takes, one.gives) if one.of is None else (one.of, *one.takes, one.gives)
+        if any(kind.is_open for kind in wanted):
+            wanted = found.renamed(wanted)
+        if not found.all_fit(zip(types if target is None else (target, *types), wanted[:-1], strict=True)):
+            continue
+        gives = found.known(wanted[-1])
+        if given is not None and given != gives:
+            return DYN
+        given = gives
+    return given
 
 
 def _pattern(text: str) -> None:
-    import re2  # a native module, that only a policy with a pattern needs
+    from cigate.cel.patterns import checked  # a native module, that only a policy with a pattern needs
 
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(text, options)
-    except re2.error as error:
-        raise ValueError(f"RE2 takes no such pattern: {_said(error)}") from None
+    checked(text)
 
 
-def _said(error: Exception) -> str:
-    said = error.args[0] if error.args else ""
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-
-
-def _literal(value: bool | int | float | str | bytes | None) -> Type:
-    match value:
-        case None:
-            return NULL
-        case bool():
-            return BOOL
-        case UInt():
-            return UINT
-        case int():
-            return INT
-        case float():
-            return DOUBLE
-        case str():
-            return STRING
-        case bytes():
-            return BYTES
-
-
-def _common(types: Iterable[Type]) -> Type:
-    """One type if all are the same, else dyn."""
-    found = list(types)
-    return reduce(lambda one, other: one if one == other else DYN, found) if found else DYN
-
-
-def _item(kind: Type) -> Type:
-    return kind.arguments[0] if kind.name == "list" else DYN
-
-
-def _fits(overload: Overload, target: Type | None, types: tuple[Type, ...]) -> bool:
-    if overload.of is not None and target is not None and not overload.of.accepts(target):
-        return False
-    return all(wanted.accepts(found) for wanted, found in zip(overload.takes, types, strict=True))
-
-
-def _no_overload(function: str, target: Type | None, types: tuple[Type, ...]) -> str:
-    if function in OPERATORS:
-        sign = BINARY.get(function, function[0])
-        return f"{sign} is not defined on {' and '.join(map(str, types))}"
-    found = ", ".join(map(str, types))
-    return f"{function} is not defined on {'' if target is None else f'{target} and '}({found})"
+_PARSED: Final[Mapping[str, tuple[int, Callable[[str], object]]]] = {
+    "matches": (-1, _pattern),
+    "regex.extract": (1, _pattern),
+    "regex.extractAll": (1, _pattern),
+    "regex.replace": (1, _pattern),
+    "timestamp": (0, parse_timestamp),
+    "duration": (0, parse_duration),
+}
+"""Which argument is a text that must be readable, and who reads it."""

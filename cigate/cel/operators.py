@@ -1,285 +1,454 @@
-"""What the operators of CEL do (cel-spec, langdef.md, "Values" and "Logical operators").
+"""What the operators of CEL do (cel-spec, langdef.md, "Operators").
 
-The rules that matter for a gateway: nothing is true but `true`; equality never coerces and never fails;
-integers are 64 bits and overflow is an error; an error is absorbed only by what decides without it.
+Operands are values as `values` says: of exact types, so that a type is told by `is`. Integers have 64 bits and
+overflow is an error; division truncates toward zero; doubles are IEEE 754 and never fail; comparisons of numbers
+of two types are exact; nothing but true and false is a bool. The usual types are tried first.
+
+`&&`, `||` and `?:` are not here: they decide what is evaluated at all, which is the compiler's part.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
-from attrs import frozen
-from celpy.evaluation import CELEvalError
-
-from cigate.cel.times import bounded
+from cigate.cel import times
+from cigate.cel.equality import entry, equal, within
+from cigate.cel.error import EvaluationError
+from cigate.cel.functions import Function, Overload
+from cigate.cel.syntax import UInt
+from cigate.cel.types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    INT,
+    STRING,
+    TIMESTAMP,
+    UINT,
+    Type,
+    list_of,
+    map_of,
+    param,
+)
 from cigate.cel.values import (
+    AT_ONCE,
+    LISTS,
+    LONGEST_LIST,
+    LONGEST_TEXT,
+    MAPS,
+    MOMENTS,
+    NONE,
+    NOTHING,
     NUMBERS,
-    Bool,
-    Bytes,
-    Double,
-    Duration,
-    Int,
-    List,
-    Map,
-    Refused,
-    String,
-    Timestamp,
-    Uint,
+    SPANS,
+    MixedMap,
+    Optional,
+    adopted,
+    integer,
     no_overload,
-    number,
-    to_cel,
-    to_python,
-    total,
-    whole,
+    unsigned,
 )
 
-_KEYS: Final = (Bool, Int, Uint, String)
+# -- reading
 
 
-def _and(left: Any, right: Any) -> Any:
-    return _absorb(left, right, deciding=False)
+def select(value: Any, name: str) -> Any:
+    """`value.name`: of a map what it has at that key; of an optional an optional.
+
+    Raises:
+        EvaluationError: `cel.no-such-field`, `cel.no-such-overload`.
+    """
+    kind = type(value)
+    if kind is dict or kind is MappingProxyType:
+        try:
+            found = value[name]
+        except KeyError:
+            raise EvaluationError("cel.no-such-field", f"{name!r} is not known") from None
+        return found if type(found) in AT_ONCE else adopted(found)
+    if kind is Optional:
+        return optional_select(value, name)
+    if kind is MixedMap:
+        return index(value, name)
+    raise no_overload(value)
 
 
-def _or(left: Any, right: Any) -> Any:
-    return _absorb(left, right, deciding=True)
+def index(value: Any, key: Any) -> Any:
+    """`value[key]`.
+
+    Raises:
+        EvaluationError: `cel.no-such-field`, `cel.out-of-range`, `cel.no-such-overload`.
+    """
+    kind = type(value)
+    if kind in MAPS:
+        found = value.get(key, NOTHING) if type(key) is str else entry(value, key)
+        if found is NOTHING:
+            raise EvaluationError("cel.no-such-field", "there is no such key")
+        return found if type(found) in AT_ONCE else adopted(found)
+    if kind in LISTS:
+        found = _item(value, key)
+        if found is NOTHING:
+            raise EvaluationError("cel.out-of-range", "the index is outside the list")
+        return found if type(found) in AT_ONCE else adopted(found)
+    if kind is Optional:
+        return optional_index(value, key)
+    raise no_overload(value, key)
 
 
-def _absorb(left: Any, right: Any, *, deciding: bool) -> Any:
-    for side in (left, right):
-        if type(side) is Bool and bool(side) is deciding:
-            return side
-    for side in (left, right):
-        if isinstance(side, CELEvalError):
-            return side
-    return right if type(left) is Bool and type(right) is Bool else no_overload(left, right)
+def _item(of: Any, key: Any) -> Any:
+    kind = type(key)
+    if kind not in NUMBERS:
+        raise no_overload(of, key)
+    if kind is float:
+        if not key.is_integer():
+            return NOTHING
+        key = int(key)
+    return of[key] if 0 <= key < len(of) else NOTHING
 
 
-def _not(value: Any) -> Any:
-    return Bool(not value) if type(value) is Bool else no_overload(value)
+def has(value: Any, name: str) -> bool:
+    """`has(value.name)`: null is there; of an optional it is whether what it holds has it.
+
+    Raises:
+        EvaluationError: `cel.no-such-overload`.
+    """
+    kind = type(value)
+    if kind is dict or kind is MappingProxyType or kind is MixedMap:
+        return name in value
+    if kind is Optional:
+        return value.value is not NOTHING and has(value.value, name)
+    raise no_overload(value)
 
 
-def _choose(condition: Any, yes: Any, no: Any) -> Any:
-    if isinstance(condition, CELEvalError):
-        return condition
-    if type(condition) is not Bool:
-        return no_overload(condition)
-    return yes if condition else no
+def optional_select(value: Any, name: str) -> Optional:
+    """`value.?name`: what is there as an optional.
+
+    Raises:
+        EvaluationError: `cel.no-such-overload`, of what has no fields.
+    """
+    if type(value) in MAPS or type(value) is Optional:
+        return optional_index(value, name)
+    raise no_overload(value)
 
 
-def true_or_false(value: Any) -> Any:
-    """The value, if it is a bool: what `filter` and the other macros ask of a predicate."""
-    return value if type(value) is Bool else no_overload(value)
+def optional_index(value: Any, key: Any) -> Optional:
+    """`value[?key]`: what is there as an optional.
+
+    Raises:
+        EvaluationError: `cel.no-such-overload`, of what has no items, or an index that is no number.
+    """
+    while type(value) is Optional:
+        if value.value is NOTHING:
+            return NONE
+        value = value.value
+    kind = type(value)
+    if kind in MAPS:
+        found = entry(value, key)
+    elif kind in LISTS:
+        found = _item(value, key)
+    else:
+        raise no_overload(value, key)
+    return NONE if found is NOTHING else Optional(adopted(found))
 
 
-# -- comparison
+def boolean(value: Any) -> bool:
+    """The value, if it is true or false: what conditions and predicates must be.
 
-
-def equal(left: Any, right: Any) -> bool:
-    """CEL's equality: numbers by their value, everything else only within its own type, never an error."""
-    if isinstance(left, type) or isinstance(right, type):
-        return left is right
-    if type(left) in NUMBERS and type(right) in NUMBERS:
-        return bool(number(left) == number(right))
-    if type(left) is not type(right):
-        return False
-    if type(left) is List:
-        return len(left) == len(right) and all(map(equal, left, right))
-    if type(left) is Map:
-        return len(left) == len(right) and all(
-            (found := _entry(right, key)) is not None and equal(value, found[0])
-            for key, value in left.items()
-        )
-    if left is None:
+    Raises:
+        EvaluationError: `cel.no-such-overload`.
+    """
+    if value is True:
         return True
-    return bool(_raw(left) == _raw(right))
+    if value is False:
+        return False
+    raise no_overload(value)
 
 
-def _raw(value: Any) -> Any:
-    return bool(value) if type(value) is Bool else str.__str__(value) if type(value) is String else value
+def items(value: Any) -> list[Any]:
+    """What a loop of one variable goes through: the items of a list, the keys of a map.
+
+    Raises:
+        EvaluationError: `cel.no-such-overload`; `cel.input`.
+    """
+    if type(value) in LISTS or type(value) in MAPS:
+        return [one if type(one) in AT_ONCE else adopted(one) for one in value]
+    raise no_overload(value)
 
 
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[..., Any]:
-    def ordered(left: Any, right: Any) -> Any:
-        if type(left) in NUMBERS and type(right) in NUMBERS:
-            return Bool(compare(number(left), number(right)))
-        if type(left) is not type(right) or type(left) not in (Bool, String, Bytes, Timestamp, Duration):
-            return no_overload(left, right)
-        return Bool(compare(_plain(left), _plain(right)))
+def pairs(value: Any) -> list[tuple[Any, Any]]:
+    """What a loop of two variables goes through: indexes and items, or keys and values.
 
-    return ordered
-
-
-def _plain(value: Any) -> Any:
-    return value if type(value) in (Timestamp, Duration) else to_python(value)
+    Raises:
+        EvaluationError: `cel.no-such-overload`; `cel.input`.
+    """
+    if type(value) in LISTS:
+        return [(at, adopted(one)) for at, one in enumerate(value)]
+    if type(value) in MAPS:
+        return [(adopted(key), adopted(one)) for key, one in value.items()]
+    raise no_overload(value)
 
 
-def _entry(of: Any, key: Any) -> tuple[Any] | None:
-    """The value at a key in a tuple, or None: a key is found by CEL's equality, not by Python's hash."""
-    for known in of:
-        if equal(known, key):
-            return (dict.__getitem__(of, known),)
-    return None
+_KEYS: Final = frozenset({bool, int, UInt, str})
 
 
-@frozen
-class Presence:
-    """The field that `has()` asks for; forgiving: of a group that is not known, no field is."""
+def make_map(entries: Iterable[tuple[Any, Any]]) -> Any:
+    """A map of these entries, in this order.
 
-    name: str
-    forgiving: bool
-
-
-def _within(item: Any, container: Any) -> Any:
-    if not isinstance(item, Presence):
-        return total(_in)(item, container)
-    if isinstance(container, CELEvalError):
-        return Bool(False) if item.forgiving and _is_absence(container) else container
-    if type(container) is not Map:
-        return no_overload(container)
-    return Bool(_entry(container, String(item.name)) is not None)
-
-
-def _is_absence(error: CELEvalError) -> bool:
-    return error.args[0] == "cel.no-such-field" or error.args[1:2] == (KeyError,)
-
-
-def _in(item: Any, container: Any) -> Any:
-    if type(container) is Map:
-        return Bool(_entry(container, item) is not None)
-    if type(container) is List:
-        return Bool(any(equal(item, one) for one in container))
-    return no_overload(item, container)
-
-
-def _index(container: Any, index: Any) -> Any:
-    if type(container) is Map:
-        if type(index) not in (*_KEYS, Double):
-            return no_overload(container, index)
-        found = _entry(container, index)
-        if found is None:
-            raise Refused("cel.no-such-field", "there is no such key")
-        return found[0]
-    if type(container) is List and type(index) in NUMBERS:
-        at = number(index)
-        if at != math.floor(at) or not 0 <= at < len(container):
-            raise Refused("cel.out-of-range", "the index is outside the list")
-        return list.__getitem__(container, int(at))
-    return no_overload(container, index)
-
-
-def _range(operand: Any) -> Any:
-    if type(operand) is Map:
-        return List(list(operand))
-    return operand if type(operand) is List else no_overload(operand)
-
-
-def _map(*parts: Any) -> Any:
-    made = Map({})
-    for key, value in zip(parts[::2], parts[1::2], strict=True):
+    Raises:
+        EvaluationError: `cel.invalid`, of a key that is there twice by CEL's equality; `cel.no-such-overload`, of
+            a key that is none; `cel.too-costly`.
+    """
+    made: dict[Any, Any] = {}
+    entries = list(entries)
+    for key, value in entries:
         if type(key) not in _KEYS:
-            return no_overload(key)
-        if _entry(made, key) is not None:
-            raise Refused("cel.invalid", "a map has each key once")
+            raise no_overload(key)
+        if key in made:
+            return _mixed_map(entries)
         made[key] = value
+    _bounded(len(made))
     return made
+
+
+def _mixed_map(entries: list[tuple[Any, Any]]) -> MixedMap:
+    for key, _ in entries:
+        if type(key) not in _KEYS:
+            raise no_overload(key)
+    made = MixedMap(entries)
+    if len(made) < len(entries):
+        raise EvaluationError("cel.invalid", "a map has each key once")
+    _bounded(len(made))
+    return made
+
+
+def _bounded(length: int) -> None:
+    if length > LONGEST_LIST:
+        raise EvaluationError("cel.too-costly", f"a list or map has more than {LONGEST_LIST} items")
 
 
 # -- arithmetic
 
-_SAME: Final = {
-    "_+_": (Int, Uint, Double, String, Bytes, List),
-    "_-_": (Int, Uint, Double),
-    "_*_": (Int, Uint, Double),
-    "_/_": (Int, Uint, Double),
-    "_%_": (Int, Uint),
-}
-_TIMES: Final = {
-    "_+_": ((Timestamp, Duration), (Duration, Timestamp), (Duration, Duration)),
-    "_-_": ((Timestamp, Timestamp), (Timestamp, Duration), (Duration, Duration)),
-}
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
 
 
-def _arithmetic(sign: str, compute: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    def arithmetic(left: Any, right: Any) -> Any:
-        kinds = (type(left), type(right))
-        if kinds in _TIMES.get(sign, ()):
-            return _moved(compute, left, right)
-        if kinds[0] is not kinds[1] or kinds[0] not in _SAME[sign]:
-            return no_overload(left, right)
-        if kinds[0] is Double:
-            return Double(_ieee(sign, float(left), float(right)))
-        if kinds[0] in (Int, Uint):
-            return whole(kinds[0], compute(int(left), int(right)))
-        return kinds[0](compute(_base(left), _base(right)))
+def add(left: Any, right: Any) -> Any:
+    """`left + right`: a sum of numbers or times, or two strings, bytes or lists in one."""
+    kind = type(left)
+    if kind is type(right):
+        if kind is int:
+            found = left + right
+            return found if _LEAST <= found <= _MOST else integer(found)
+        if kind is str or kind is bytes:
+            if len(left) + len(right) > LONGEST_TEXT:
+                raise EvaluationError("cel.too-costly", f"a string has more than {LONGEST_TEXT} characters")
+            return left + right
+        if kind is float:
+            return left + right
+        if kind is UInt:
+            return unsigned(int(left) + int(right))
+    if kind in LISTS and type(right) in LISTS:
+        _bounded(len(left) + len(right))
+        return [*left, *right]
+    if (kind in SPANS and type(right) in SPANS) or (kind in MOMENTS and type(right) in SPANS):
+        return _time(left, times.nanoseconds(right))
+    if kind in SPANS and type(right) in MOMENTS:
+        return _time(right, times.nanoseconds(left))
+    raise no_overload(left, right)
 
-    return arithmetic
+
+def subtract(left: Any, right: Any) -> Any:
+    """`left - right`, of numbers or times."""
+    kind = type(left)
+    if kind is type(right):
+        if kind is int:
+            found = left - right
+            return found if _LEAST <= found <= _MOST else integer(found)
+        if kind is float:
+            return left - right
+        if kind is UInt:
+            return unsigned(int(left) - int(right))
+    if type(right) in SPANS and (kind in MOMENTS or kind in SPANS):
+        return _time(left, -times.nanoseconds(right))
+    if kind in MOMENTS and type(right) in MOMENTS:
+        return _time(timedelta(0), times.nanoseconds(left) - times.nanoseconds(right))
+    raise no_overload(left, right)
 
 
-def _base(value: Any) -> Any:
-    return list(value) if type(value) is List else to_python(value)
-
-
-def _moved(compute: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    found = compute(to_python(left), to_python(right))
+def _time(start: datetime | timedelta, more: int) -> datetime | timedelta:
+    billionths = times.nanoseconds(start) + more
     try:
-        return to_cel(bounded(found) if isinstance(found, timedelta) else found)
-    except ValueError as error:
-        raise Refused("cel.overflow", str(error)) from None
+        return times.span(billionths) if isinstance(start, timedelta) else times.moment(billionths)
+    except OverflowError:
+        raise EvaluationError("cel.overflow", "a time or duration is out of range") from None
 
 
-def _divide(left: int, right: int) -> int:
+def multiply(left: Any, right: Any) -> Any:
+    """`left * right`."""
+    kind = type(left)
+    if kind is type(right):
+        if kind is int:
+            found = left * right
+            return found if _LEAST <= found <= _MOST else integer(found)
+        if kind is float:
+            return left * right
+        if kind is UInt:
+            return unsigned(int(left) * int(right))
+    raise no_overload(left, right)
+
+
+def divide(left: Any, right: Any) -> Any:
+    """`left / right`: of integers truncated toward zero, of doubles by IEEE 754."""
+    kind = type(left)
+    if kind is type(right):
+        if kind is int:
+            return integer(_quotient(left, right))
+        if kind is float:
+            return left / right if right else _by_zero(left, right)
+        if kind is UInt:
+            return unsigned(_quotient(int(left), int(right)))
+    raise no_overload(left, right)
+
+
+def remainder(left: Any, right: Any) -> Any:
+    """`left % right`, with the sign of `left`; of integers only."""
+    kind = type(left)
+    if kind is type(right) and (kind is int or kind is UInt):
+        found = int(left) - int(right) * _quotient(int(left), int(right))
+        return found if kind is int else UInt(found)
+    raise no_overload(left, right)
+
+
+def _quotient(left: int, right: int) -> int:
+    if right == 0:
+        raise EvaluationError("cel.divide-by-zero", "division by zero")
     found = abs(left) // abs(right)
     return found if (left < 0) is (right < 0) else -found
 
 
-def _remainder(left: int, right: int) -> int:
-    return left - right * _divide(left, right)
+def _by_zero(left: float, right: float) -> float:
+    if left == 0 or math.isnan(left):
+        return math.nan
+    return math.copysign(math.inf, math.copysign(1, left) * math.copysign(1, right))
 
 
-def _ieee(sign: str, left: float, right: float) -> float:
-    if sign == "_/_" and right == 0:
-        if left == 0 or math.isnan(left):
-            return math.nan
-        return math.copysign(math.inf, math.copysign(1, left) * math.copysign(1, right))
-    compute = {"_+_": operator.add, "_-_": operator.sub, "_*_": operator.mul, "_/_": operator.truediv}
-    return float(compute[sign](left, right))
+def negate(value: Any) -> Any:
+    """`-value`, of an int or a double."""
+    kind = type(value)
+    if kind is int:
+        return integer(-value)
+    if kind is float:
+        return -value
+    raise no_overload(value)
 
 
-def _negate(value: Any) -> Any:
-    if type(value) is Double:
-        return Double(-float(value))
-    return whole(Int, -int(value)) if type(value) is Int else no_overload(value)
+# -- relations
 
 
-_STRICT: Final[dict[str, Callable[..., Any]]] = {
-    "!_": _not,
-    "-_": _negate,
-    "_==_": lambda left, right: Bool(equal(left, right)),
-    "_!=_": lambda left, right: Bool(not equal(left, right)),
-    "_<_": _ordered(operator.lt),
-    "_<=_": _ordered(operator.le),
-    "_>_": _ordered(operator.gt),
-    "_>=_": _ordered(operator.ge),
-    "_[_]": _index,
-    "_+_": _arithmetic("_+_", operator.add),
-    "_-_": _arithmetic("_-_", operator.sub),
-    "_*_": _arithmetic("_*_", operator.mul),
-    "_/_": _arithmetic("_/_", _divide),
-    "_%_": _arithmetic("_%_", _remainder),
-    "f_predicate": true_or_false,
-    "f_range": _range,
-    "f_map": _map,
+def unequal(left: Any, right: Any) -> bool:
+    """`left != right`."""
+    return not equal(left, right)
+
+
+def _relation(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def related(left: Any, right: Any) -> bool:
+        kind = type(left)
+        if kind is type(right) and kind in _ORDERED:
+            return compare(left, right)
+        return _related(compare, left, right)
+
+    return related
+
+
+_ORDERED: Final = frozenset({int, str, float, bool, bytes, UInt, datetime, timedelta})
+_COMPARABLE: Final = (NUMBERS, MOMENTS, SPANS)
+
+
+def _related(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
+    for kinds in _COMPARABLE:
+        if type(left) in kinds and type(right) in kinds:
+            return compare(left, right)  # Python compares an int with a float exactly
+    raise no_overload(left, right)
+
+
+less = _relation(operator.lt)
+less_or_equal = _relation(operator.le)
+greater = _relation(operator.gt)
+greater_or_equal = _relation(operator.ge)
+
+
+def negation(value: Any) -> bool:
+    """`!value`."""
+    if value is True:
+        return False
+    if value is False:
+        return True
+    raise no_overload(value)
+
+
+def is_in(item: Any, of: Any) -> bool:
+    """`item in of`: among the items of a list, or the keys of a map."""
+    kind = type(of)
+    if kind in LISTS:
+        return item in of if type(item) is str else within(item, of)
+    if kind in MAPS:
+        return item in of if type(item) is str else entry(of, item) is not NOTHING
+    raise no_overload(item, of)
+
+
+# -- signatures
+
+_A, _B = param("A"), param("B")
+_COMPARED: Final = (BOOL, INT, UINT, DOUBLE, STRING, BYTES, TIMESTAMP, DURATION)
+
+
+def _same(*kinds: Type) -> tuple[Overload, ...]:
+    return tuple(Overload((kind, kind), kind) for kind in kinds)
+
+
+_ADDED: Final = (
+    *_same(INT, UINT, DOUBLE, STRING, BYTES, list_of(_A), DURATION),
+    Overload((TIMESTAMP, DURATION), TIMESTAMP),
+    Overload((DURATION, TIMESTAMP), TIMESTAMP),
+)
+_SUBTRACTED: Final = (
+    *_same(INT, UINT, DOUBLE, DURATION),
+    Overload((TIMESTAMP, TIMESTAMP), DURATION),
+    Overload((TIMESTAMP, DURATION), TIMESTAMP),
+)
+_EQUATED: Final = (Overload((_A, _A), BOOL),)
+_RELATED: Final = tuple(Overload((kind, kind), BOOL) for kind in _COMPARED)
+
+OPERATORS: Final[Mapping[str, Function]] = {
+    function.name: function
+    for function in (
+        Function("_==_", _EQUATED, equal),
+        Function("_!=_", _EQUATED, unequal),
+        Function("_<_", _RELATED, less),
+        Function("_<=_", _RELATED, less_or_equal),
+        Function("_>_", _RELATED, greater),
+        Function("_>=_", _RELATED, greater_or_equal),
+        Function("_+_", _ADDED, add),
+        Function("_-_", _SUBTRACTED, subtract),
+        Function("_*_", _same(INT, UINT, DOUBLE), multiply),
+        Function("_/_", _same(INT, UINT, DOUBLE), divide),
+        Function("_%_", _same(INT, UINT), remainder),
+        Function("-_", (Overload((INT,), INT), Overload((DOUBLE,), DOUBLE)), negate),
+        Function("!_", (Overload((BOOL,), BOOL),), negation),
+        Function("@in", (Overload((_A, list_of(_A)), BOOL), Overload((_A, map_of(_A, _B)), BOOL)), is_in),
+    )
 }
+"""The operators, by the names that the syntax tree has for them."""
 
-OPERATORS: Final[dict[str, Callable[..., Any]]] = {
-    **{name: total(function) for name, function in _STRICT.items()},
-    "_in_": _within,
-    "_&&_": _and,
-    "_||_": _or,
-    "_?_:_": _choose,
+FAILS: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(("_+_",), frozenset({"cel.overflow", "cel.too-costly"})),
+    **dict.fromkeys(("_-_", "_*_", "-_"), frozenset({"cel.overflow"})),
+    "_/_": frozenset({"cel.overflow", "cel.divide-by-zero"}),
+    "_%_": frozenset({"cel.divide-by-zero"}),
+    **dict.fromkeys(("_==_", "_!=_", "@in"), frozenset({"cel.too-costly"})),
 }
-"""The operators by the evaluator's names, and what the lowered macros call; they override its own."""
+"""The codes that an operator can fail with on operands of the right types; one that is not here never fails."""

@@ -1,4 +1,4 @@
-"""Source text to syntax tree: a Pratt parser that stays within its bounds whatever it is given.
+"""Source text to syntax tree: a parser by precedence that stays within its bounds whatever it is given.
 
 The caps keep every later stage cheap and safe from deep recursion (threats B3, B8): the parser itself
 recurses only through brackets and the else branch of `?:`, which are counted, and the tree's depth is
@@ -8,23 +8,19 @@ alternatives is not deep; both are associative, errors included, so that groupin
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from attrs import define
 
 from cigate.cel.error import CompileError
-from cigate.cel.lexer import KEYWORDS, RESERVED, Token, tokens
+from cigate.cel.lexer import END, LITERAL, QUOTED, RESERVED, WORD, Value, tokens
+from cigate.cel.macros import MACRO_NAMES, expanded
 from cigate.cel.syntax import (
-    AND,
     IN,
-    MACROS,
     NEGATE,
     NOT,
-    OR,
     TERNARY,
     Call,
-    Comprehension,
-    Has,
     Index,
     ListOf,
     Literal,
@@ -39,7 +35,7 @@ from cigate.cel.syntax import (
 MAX_SOURCE: Final = 16 * 1024
 """Bytes of UTF-8 in one expression."""
 
-MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 64
 """Levels of the syntax tree."""
 
 MAX_NODES: Final = 2000
@@ -48,13 +44,15 @@ MAX_NODES: Final = 2000
 _MAX_BRACKETS: Final = MAX_DEPTH + 8
 """What the fully parenthesised form of a tree within MAX_DEPTH needs, and a little more."""
 
+_OR, _AND = 1, 2
 _STRENGTH: Final = {
-    "||": 1,
-    "&&": 2,
+    "||": _OR,
+    "&&": _AND,
     **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 3),
     **dict.fromkeys(("+", "-"), 4),
     **dict.fromkeys(("*", "/", "%"), 5),
 }
+_FUNCTION: Final = {sign: IN if sign == "in" else f"_{sign}_" for sign in _STRENGTH}
 _CONSTANTS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None}
 
 
@@ -64,25 +62,50 @@ def parse(source: str) -> Node:
     Raises:
         CompileError: `cel.syntax`, `cel.too-large`, `cel.arguments` (of a macro), `cel.unsupported`.
     """
-    if len(source) > MAX_SOURCE or len(source.encode(errors="replace")) > MAX_SOURCE:
-        raise CompileError("cel.too-large", f"an expression has at most {MAX_SOURCE} bytes", where="1:1")
-    for at, character in enumerate(source):
-        if 0xD800 <= ord(character) <= 0xDFFF:
-            raise CompileError.at(source, at, "cel.syntax", "a lone surrogate is no text")
-    parser = _Parser(source, tokens(source))
-    node = parser.expression()
-    parser.expect_end()
-    _bound_depth(source, node)
+    if not source.isascii():
+        _bound_text(source)
+    elif len(source) > MAX_SOURCE:
+        raise _too_long()
+    found = tokens(source)
+    parser = _Parser(source, found.kinds, found.values, found.places)
+    try:
+        node = parser.expression()
+    except RecursionError:  # the caps forbid it, unless the caller is almost out of stack itself
+        raise CompileError(
+            "cel.too-large", "the stack is too short to parse this here", where="1:1"
+        ) from None
+    if found.kinds[parser.here] != END:
+        parser.refuse("an operator, or the end")
+    if len(found.kinds) > MAX_DEPTH:  # each level and each node has a token of its own
+        _bound_tree(source, node)
     return node
 
 
-def _bound_depth(source: str, node: Node) -> None:
+def _bound_text(source: str) -> None:
+    for at, character in enumerate(source):
+        if 0xD800 <= ord(character) <= 0xDFFF:
+            raise CompileError.at(source, at, "cel.syntax", "a lone surrogate is no text")
+    if len(source.encode()) > MAX_SOURCE:
+        raise _too_long()
+
+
+def _bound_tree(source: str, node: Node) -> None:
     waiting = [(node, 1)]
+    nodes = 0
     while waiting:
         found, depth = waiting.pop()
+        nodes += 1
         if depth > MAX_DEPTH:
             raise _too_deep(source, found.at)
-        waiting.extend((child, depth + 1) for child in children(found))
+        if nodes > MAX_NODES:
+            raise CompileError.at(
+                source, found.at, "cel.too-large", f"an expression has at most {MAX_NODES} parts"
+            )
+        waiting.extend([(child, depth + 1) for child in children(found)])
+
+
+def _too_long() -> CompileError:
+    return CompileError("cel.too-large", f"an expression has at most {MAX_SOURCE} bytes", where="1:1")
 
 
 def _too_deep(source: str, at: int) -> CompileError:
@@ -95,226 +118,254 @@ def _too_deep(source: str, at: int) -> CompileError:
 @define
 class _Parser:
     source: str
-    tokens: tuple[Token, ...]
+    kinds: list[str]
+    values: list[Value]
+    places: list[int]
     here: int = 0
     depth: int = 0
-    nodes: int = 0
 
     def expression(self) -> Node:
+        """`condition ? yes : no`, or what binds tighter."""
         self.depth += 1
         if self.depth > _MAX_BRACKETS:
-            raise _too_deep(self.source, self.peek.at)
-        node = self.binary(1)
-        if question := self.accept("?"):
-            yes = self.binary(1)
+            raise _too_deep(self.source, self.places[self.here])
+        node = self.operand()
+        if self.kinds[self.here] in _STRENGTH:
+            node = self.operation(node)
+        if self.kinds[self.here] == "?":
+            at = self.take()
+            yes = self.operation(self.operand())
             self.expect(":")
-            node = self.made(Call(question.at, TERNARY, None, (node, yes, self.expression())))
+            node = Call(at, TERNARY, None, (node, yes, self.expression()))
         self.depth -= 1
         return node
 
-    def binary(self, weakest: int) -> Node:
-        left = self.unary()
-        while (strength := _STRENGTH.get(self.operator(), 0)) >= weakest:
-            token = self.take()
-            right = self.binary(strength + 1)
-            if token.text in ("&&", "||"):
-                left = self.chain(token, left, right, strength)
-            else:
-                function = IN if token.text == "in" else f"_{token.text}_"
-                left = self.made(Call(token.at, function, None, (left, right)))
-        return left
+    def operation(self, first: Node) -> Node:
+        """Binary operators, by a stack of those that still wait for a tighter one on their right."""
+        operands = [first]
+        waiting: list[tuple[int, int, str]] = []
+        while (strength := _STRENGTH.get(self.kinds[self.here])) is not None:
+            while waiting and (waiting[-1][0] > strength or waiting[-1][0] == strength > _AND):
+                _reduce(operands, waiting)
+            waiting.append((strength, self.places[self.here], _FUNCTION[self.kinds[self.here]]))
+            self.here += 1
+            operands.append(self.operand())
+        while waiting:
+            _reduce(operands, waiting)
+        return operands[0]
 
-    def operator(self) -> str:
-        return self.peek.text if self.peek.kind in ("symbol", "word") else ""
-
-    def chain(self, first: Token, left: Node, right: Node, strength: int) -> Node:
-        operands, places = [left, right], [first.at]
-        while more := self.accept(first.text):
-            operands.append(self.binary(strength + 1))
-            places.append(more.at)
-        return self.balanced(AND if first.text == "&&" else OR, operands, places)
-
-    def balanced(self, function: str, operands: list[Node], places: list[int]) -> Node:
-        if len(operands) == 1:
-            return operands[0]
-        middle = (len(operands) + 1) // 2
-        left = self.balanced(function, operands[:middle], places[: middle - 1])
-        right = self.balanced(function, operands[middle:], places[middle:])
-        return self.made(Call(places[middle - 1], function, None, (left, right)))
-
-    def unary(self) -> Node:
-        signs: list[Token] = []
-        while sign := self.accept("!", "-"):
-            signs.append(sign)
+    def operand(self) -> Node:
+        """Signs, then a value with what is selected of it and called on it."""
+        kinds = self.kinds
+        signs: list[tuple[str, int]] = []
+        while (kind := kinds[self.here]) == "!" or kind == "-":
+            signs.append((NOT if kind == "!" else NEGATE, self.places[self.here]))
+            self.here += 1
             if len(signs) > MAX_DEPTH:
-                raise _too_deep(self.source, sign.at)
-        minus = signs.pop().at if signs and signs[-1].text == "-" and _is_signed(self.peek.value) else None
-        node = self.member(minus)
-        for sign in reversed(signs):
-            node = self.made(Call(sign.at, NOT if sign.text == "!" else NEGATE, None, (node,)))
-        return node
-
-    def member(self, minus: int | None) -> Node:
-        node = self.primary() if minus is None else self.number(self.take(), minus)
+                raise _too_deep(self.source, signs[-1][1])
+        if signs and signs[-1][0] == NEGATE and kind == LITERAL and _is_signed(self.values[self.here]):
+            node: Node = self.number(signs.pop()[1])
+        else:
+            node = self.primary()
         while True:
-            if dot := self.accept("."):
-                node = self.selection(node, dot)
-            elif bracket := self.accept("["):
-                optional = self.accept("?") is not None
+            kind = kinds[self.here]
+            if kind == ".":
+                node = self.selection(node)
+            elif kind == "[":
+                at = self.take()
+                optional = self.accept("?")
                 index = self.expression()
                 self.expect("]")
-                node = self.made(Index(bracket.at, node, index, optional))
-            elif self.peek.text == "{" and isinstance(node, Name | Select):
-                raise self.unsupported(
-                    self.peek.at, "messages are not supported", "write a map: {'key': value}"
-                )
+                node = Index(at, node, index, optional)
             else:
-                return node
-
-    def number(self, token: Token, minus: int | None) -> Node:
-        value = token.value
-        if minus is not None and isinstance(value, int | float):
-            value = -value
-        at = token.at if minus is None else minus
-        if type(value) is int and not -(2**63) <= value < 2**63:
-            raise CompileError.at(self.source, at, "cel.syntax", "this number is too large for 64 bits")
-        return self.made(Literal(at, value))
-
-    def selection(self, operand: Node, dot: Token) -> Node:
-        optional = self.accept("?") is not None
-        name = self.take()
-        if name.kind != "word" or name.text in KEYWORDS:
-            raise self.unexpected(name, "a name after the dot")
-        if optional or not self.accept("("):
-            return self.made(Select(dot.at, operand, name.text, optional))
-        arguments = self.several(")")
-        if name.text in MACROS:
-            return self.comprehension(operand, name, arguments)
-        return self.made(Call(name.at, name.text, operand, arguments))
-
-    def comprehension(self, operand: Node, name: Token, arguments: tuple[Node, ...]) -> Node:
-        wanted = MACROS[name.text]
-        if len(arguments) not in wanted:
-            counts = " or ".join(str(count) for count in wanted)
-            raise CompileError.at(
-                self.source,
-                name.at,
-                "cel.arguments",
-                f"{name.text} takes {counts} arguments, the variable among them; found {len(arguments)}",
-            )
-        variable, *rest = arguments
-        if not isinstance(variable, Name):
-            raise CompileError.at(
-                self.source, variable.at, "cel.syntax", "the variable of a macro is a plain name"
-            )
-        return self.made(Comprehension(name.at, name.text, operand, variable.name, tuple(rest)))
+                break
+        if kind == "{" and isinstance(node, Name | Select):
+            self.unsupported("messages are not supported", "write a map: {'key': value}")
+        for function, at in reversed(signs):
+            node = Call(at, function, None, (node,))
+        return node
 
     def primary(self) -> Node:
-        token = self.take()
-        match token.kind, token.text:
-            case "literal", _:
-                return self.number(token, None)
-            case "word", ("true" | "false" | "null") as word:
-                return self.made(Literal(token.at, _CONSTANTS[word]))
-            case "word", word if word in RESERVED:
-                fix = 'a field of this name is read as operand["name"]'
-                raise CompileError.at(
-                    self.source, token.at, "cel.syntax", f"{word!r} is a reserved word", fix=fix
-                )
-            case "word", word if word not in KEYWORDS:
-                return self.call(token) if self.accept("(") else self.made(Name(token.at, word))
-            case "symbol", "(":
-                node = self.expression()
-                self.expect(")")
+        here = self.here
+        kind = self.kinds[here]
+        if kind == WORD:
+            return self.named(absolute=False)
+        if kind == LITERAL:
+            return self.number(None)
+        if kind in _CONSTANTS:
+            return Literal(self.take(), _CONSTANTS[kind])
+        if kind == "(":
+            self.here += 1
+            node = self.expression()
+            self.expect(")")
+            return node
+        if kind == "[":
+            return self.listed(self.take())
+        if kind == "{":
+            return self.mapped(self.take())
+        if kind == ".":
+            self.here += 1
+            if self.kinds[self.here] == WORD:
+                return self.named(absolute=True)
+            self.refuse("a name after the dot")
+        return self.refuse("a value")
+
+    def named(self, *, absolute: bool) -> Node:
+        """A name, or the call of a function; `absolute` after a leading dot."""
+        at = self.take()
+        word = self.values[self.here - 1]
+        assert isinstance(word, str)
+        if word in RESERVED:
+            fix = 'a field of this name is read as operand["name"]'
+            raise CompileError.at(self.source, at, "cel.syntax", f"{word!r} is a reserved word", fix=fix)
+        if self.kinds[self.here] != "(":
+            return Name(at, word, absolute)
+        return self.called(at, f".{word}" if absolute else word, None)
+
+    def selection(self, operand: Node) -> Node:
+        at = self.take()
+        optional = self.accept("?")
+        kind = self.kinds[self.here]
+        if kind not in (WORD, QUOTED):
+            self.refuse("a name after the dot")
+        name_at = self.take()
+        name = self.values[self.here - 1]
+        assert isinstance(name, str)
+        if self.kinds[self.here] == "(" and kind == WORD and not optional:
+            return self.called(name_at, name, operand)
+        return Select(at, operand, name, optional)
+
+    def called(self, at: int, name: str, target: Node | None) -> Node:
+        self.here += 1
+        arguments: list[Node] = []
+        if not self.accept(")"):
+            arguments.append(self.argument())
+            while self.accept(","):
+                arguments.append(self.argument())
+            self.expect(")")
+        given = tuple(arguments)
+        if name in MACRO_NAMES:
+            node = expanded(self.source, at, name, target, given)
+            if node is not None:
                 return node
-            case "symbol", "[":
-                return self.made(ListOf(token.at, self.several("]")))
-            case "symbol", "{":
-                return self.map(token)
-            case "symbol", ".":
-                raise self.unsupported(
-                    token.at, "there is no container, so a leading dot is not supported", "drop it"
-                )
-            case _:
-                raise self.unexpected(token, "a value")
+        return Call(at, name, target, given)
 
-    def call(self, name: Token) -> Node:
-        arguments = self.several(")")
-        if name.text != "has":
-            return self.made(Call(name.at, name.text, None, arguments))
-        if len(arguments) != 1:
-            raise CompileError.at(
-                self.source, name.at, "cel.arguments", "has takes one argument: has(agent.id)"
-            )
-        (argument,) = arguments
-        if not isinstance(argument, Select) or argument.optional:
-            raise CompileError.at(
-                self.source, argument.at, "cel.arguments", "has takes the selection of a field: has(agent.id)"
-            )
-        return self.made(Has(name.at, argument.operand, argument.field))
+    def argument(self) -> Node:
+        if self.kinds[self.here] == ")":
+            self.refuse("an argument")
+        return self.expression()
 
-    def map(self, brace: Token) -> Node:
+    def listed(self, at: int) -> Node:
+        items: list[Node] = []
+        optional: list[int] = []
+        while not self.accept("]"):
+            if self.accept("?"):
+                optional.append(len(items))
+            items.append(self.expression())
+            if not self.accept(","):
+                self.expect("]")
+                break
+        return ListOf(at, tuple(items), tuple(optional))
+
+    def mapped(self, at: int) -> Node:
         entries: list[tuple[Node, Node]] = []
+        optional: list[int] = []
         while not self.accept("}"):
-            if self.peek.text == "?":
-                raise self.unsupported(self.peek.at, "optional entries are not supported", "use a ternary")
+            if self.accept("?"):
+                optional.append(len(entries))
             key = self.expression()
             self.expect(":")
             entries.append((key, self.expression()))
             if not self.accept(","):
                 self.expect("}")
                 break
-        return self.made(MapOf(brace.at, tuple(entries)))
+        return MapOf(at, tuple(entries), tuple(optional))
 
-    def several(self, closing: str) -> tuple[Node, ...]:
-        found: list[Node] = []
-        while not self.accept(closing):
-            if closing == "]" and self.peek.text == "?":
-                raise self.unsupported(self.peek.at, "optional items are not supported", "use a ternary")
-            found.append(self.expression())
-            if not self.accept(","):
-                self.expect(closing)
-                break
-            if closing == ")" and self.peek.text == ")":
-                raise self.unexpected(self.peek, "an argument")
-        return tuple(found)
+    def number(self, minus: int | None) -> Node:
+        """A literal; the minus before a number belongs to it, so that the least int64 can be written."""
+        at, value = self.take(), self.values[self.here - 1]
+        if minus is not None and isinstance(value, int | float):
+            at, value = minus, -value
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            raise CompileError.at(self.source, at, "cel.syntax", "this number is too large for 64 bits")
+        return Literal(at, value)
 
-    def made(self, node: Node) -> Node:
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise CompileError.at(
-                self.source, node.at, "cel.too-large", f"an expression has at most {MAX_NODES} parts"
-            )
-        return node
+    def take(self) -> int:
+        """Go on by one token; where it begins."""
+        self.here += 1
+        return self.places[self.here - 1]
 
-    @property
-    def peek(self) -> Token:
-        return self.tokens[self.here]
-
-    def take(self) -> Token:
-        token = self.tokens[self.here]
-        if token.kind != "end":
-            self.here += 1
-        return token
-
-    def accept(self, *symbols: str) -> Token | None:
-        return self.take() if self.peek.kind == "symbol" and self.peek.text in symbols else None
+    def accept(self, symbol: str) -> bool:
+        if self.kinds[self.here] != symbol:
+            return False
+        self.here += 1
+        return True
 
     def expect(self, symbol: str) -> None:
-        if not self.accept(symbol):
-            raise self.unexpected(self.peek, repr(symbol))
+        if self.kinds[self.here] != symbol:
+            self.refuse(repr(symbol))
+        self.here += 1
 
-    def expect_end(self) -> None:
-        if self.peek.kind != "end":
-            raise self.unexpected(self.peek, "an operator, or the end")
+    def refuse(self, wanted: str) -> NoReturn:
+        kind, at = self.kinds[self.here], self.places[self.here]
+        found = "the end"
+        if kind != END:
+            ends = self.places[self.here + 1]
+            found = repr(
+                str(self.values[self.here])[:40] if kind != LITERAL else self.source[at:ends].rstrip()[:40]
+            )
+        raise CompileError.at(self.source, at, "cel.syntax", f"expected {wanted}, found {found}")
 
-    def unexpected(self, token: Token, wanted: str) -> CompileError:
-        found = "the end" if token.kind == "end" else repr(token.text[:40])
-        return CompileError.at(self.source, token.at, "cel.syntax", f"expected {wanted}, found {found}")
-
-    def unsupported(self, at: int, message: str, fix: str) -> CompileError:
-        return CompileError.at(self.source, at, "cel.unsupported", message, fix=fix)
+    def unsupported(self, message: str, fix: str) -> NoReturn:
+        raise CompileError.at(self.source, self.places[self.here], "cel.unsupported", message, fix=fix)
 
 
-def _is_signed(value: object) -> bool:
+def _reduce(operands: list[Node], waiting: list[tuple[int, int, str]]) -> None:
+    """Put the last operator that waits over its operands; of `&&` and `||`, all of them in a row."""
+    strength, at, function = waiting.pop()
+    if strength > _AND:
+        right = operands.pop()
+        operands[-1] = Call(at, function, None, (operands[-1], right))
+        return
+    places = [at]
+    while waiting and waiting[-1][0] == strength:
+        places.append(waiting.pop()[1])
+    places.reverse()
+    first = len(operands) - len(places) - 1
+    chained = operands[first:]
+    del operands[first:]
+    operands.append(_balanced(function, *_flat(function, chained, places)))
+
+
+def _flat(function: str, operands: list[Node], places: list[int]) -> tuple[list[Node], list[int]]:
+    """The operands of a chain and the places of its operators, without the brackets around parts of it."""
+    if not any(_is_chain(operand, function) for operand in operands):
+        return operands, places
+    leaves: list[Node] = []
+    between: list[int] = []
+    for operand, place in zip(operands, (*places, -1), strict=True):
+        if isinstance(operand, Call) and _is_chain(operand, function):
+            below, within = _flat(function, list(operand.arguments), [operand.at])
+            leaves += below
+            between += within
+        else:
+            leaves.append(operand)
+        between.append(place)
+    return leaves, between[:-1]
+
+
+def _is_chain(node: Node, function: str) -> bool:
+    return type(node) is Call and node.function == function and node.target is None
+
+
+def _balanced(function: str, operands: list[Node], places: list[int]) -> Node:
+    if len(operands) == 1:
+        return operands[0]
+    middle = (len(operands) + 1) // 2
+    left = _balanced(function, operands[:middle], places[: middle - 1])
+    right = _balanced(function, operands[middle:], places[middle:])
+    return Call(places[middle - 1], function, None, (left, right))
+
+
+def _is_signed(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, UInt)

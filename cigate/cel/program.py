@@ -1,26 +1,34 @@
 """Compiled expressions: checked once, evaluated against many documents of facts.
 
-`compile` keeps what it made: a policy is loaded again, and its expressions explained, far more often
-than it changes. The evaluator itself loads at the first evaluation, or when somebody asks for it by `ready`.
+`compile` keeps what it made: a policy is loaded again, and its expressions explained, far more often than it
+changes. The Python of an expression is made at its first evaluation: whoever loads ten thousand rules will not
+evaluate them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 from cachetools import LRUCache, cached
 
 from cigate.cel.check import check
+from cigate.cel.cost import bound
+from cigate.cel.emit import emit
 from cigate.cel.error import CompileError, EvaluationError
-from cigate.cel.functions import TYPE_NAMES
+from cigate.cel.functions import Function
+from cigate.cel.library import LIBRARY
 from cigate.cel.locks import lock_over_forks
+from cigate.cel.own import library_with
 from cigate.cel.parse import parse
+from cigate.cel.rendering import render_readable
+from cigate.cel.resolve import resolved
 from cigate.cel.syntax import (
     OPERATORS,
     RELATIONS,
+    Bind,
     Call,
     Comprehension,
     Has,
@@ -29,14 +37,12 @@ from cigate.cel.syntax import (
     Select,
     children,
     path_of,
-    render_readable,
 )
-from cigate.cel.types import Declarations, Type
-
-if TYPE_CHECKING:
-    from cigate.cel.interpreter import Interpreter
+from cigate.cel.types import TYPE_NAMES, Declarations, Type
 
 _KEPT: Final = 1024
+
+Code: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
 
 @frozen
@@ -56,31 +62,46 @@ class Program:
 
     Attributes:
         source: the text as given.
-        node: its syntax tree.
+        node: its syntax tree, with each name as it is declared.
         type: what the check found.
-        declared: whether there were declarations: then `has` of a field of an unknown group is false.
+        declarations: the names that it may read; None lets it read any.
+        container: where names are looked for first.
+        functions: the functions that it may call, by name.
     """
 
     source: str
     node: Node
     type: Type
-    declared: bool
+    declarations: Declarations | None
+    container: str
+    functions: Mapping[str, Function]
 
     def __call__(self, facts: Mapping[str, Any]) -> Any:
         """The value of the expression for these facts.
 
         Args:
             facts: nested mappings of bool, int, str, bytes, aware datetime, timedelta, list or tuple, None
-                (and float and UInt); what is absent is not known.
+                (and float, UInt, Optional and Type); what is absent is not known.
 
         Returns:
-            Plain Python: bool, int, UInt, float, str, bytes, None, list, dict, datetime, timedelta. Whoever
-            wants a truth value must compare with True: a number is not one.
+            Plain Python: bool, int, UInt, float, str, bytes, None, list, dict, datetime, timedelta, Optional,
+            Type. Whoever wants a truth value must compare with True: a number is not one.
 
         Raises:
             EvaluationError: the expression has no value for these facts, for whatever reason.
         """
-        return self._interpreter(facts)
+        try:
+            return self._code(facts)
+        except EvaluationError:
+            raise
+        except RecursionError:
+            raise EvaluationError("cel.too-deep", "the stack is too short for this expression") from None
+        except MemoryError:
+            raise EvaluationError(
+                "cel.too-costly", "there is not enough memory for this expression"
+            ) from None
+        except Exception as error:  # threats B3: whatever the engine raises is a failed evaluation
+            raise EvaluationError("cel.failed", f"the evaluation failed: {type(error).__name__}") from error
 
     @cached_property
     def references(self) -> frozenset[str]:
@@ -90,20 +111,23 @@ class Program:
     def explain(self, facts: Mapping[str, Any]) -> tuple[Observed, ...]:
         """What each comparison, presence test, fact and call in the expression is worth for these facts.
 
-        Parts that depend on the variable of a comprehension have no one value and are left out.
+        Parts that depend on the variable of a macro have no one value and are left out.
         """
-        return tuple(_observe(part, interpreter, facts) for part, interpreter in self._parts)
+        return tuple(_observe(part, facts) for part in self._parts)
 
     @cached_property
-    def _interpreter(self) -> Interpreter:
-        return _interpreter(self.node, self.declared)
+    def _code(self) -> Code:
+        return _code(self.node, self.declarations, self.container, _Same(self.functions))
 
     @cached_property
-    def _parts(self) -> tuple[tuple[Node, Interpreter], ...]:
+    def _parts(self) -> tuple[Program, ...]:
         distinct: dict[str, Node] = {}
         for part in _interesting(self.node):
             distinct.setdefault(render_readable(part), part)
-        return tuple((part, _interpreter(part, self.declared)) for part in distinct.values())
+        return tuple(
+            Program(source, part, self.type, self.declarations, self.container, self.functions)
+            for source, part in distinct.items()
+        )
 
 
 def compile(
@@ -111,73 +135,80 @@ def compile(
     *,
     declarations: Declarations | None = None,
     container: str = "",
-    functions: Sequence[object] = (),
+    functions: Sequence[Function] = (),
 ) -> Program:
     """Parse and check an expression.
 
     Args:
         source: the expression.
         declarations: the names that it may read; None lets it read any, untyped.
-        container: must be empty: names are resolved from the root only.
-        functions: must be empty: a policy sees the standard functions only.
+        container: where names are looked for first (`a.b`: `a.b.x`, then `a.x`, then `x`).
+        functions: functions of one's own, besides the library's. They are told apart by identity.
 
     Raises:
         CompileError: with `where` as `line:column` and a caret in its text.
     """
-    if container or functions:
-        what = "a container" if container else "functions of one's own"
-        raise CompileError("cel.unsupported", f"{what} can't be given to an expression", where="1:1")
-    return _compiled(source, declarations)
+    return _compiled(source, declarations, container, tuple(functions))
 
 
 def ready() -> None:
-    """Load the evaluator now. A process that forks while a thread of it loads modules leaves its child waiting
-    for that thread forever, so whoever serves calls this before it begins.
+    """Load now what is loaded at its first use. A process that forks while a thread of it loads modules leaves its
+    child waiting for that thread forever, so whoever serves calls this before it begins.
 
     Raises:
-        EvaluationError: `cel.failed`, the evaluator does not load.
+        EvaluationError: `cel.failed`, something does not load.
     """
-    compile("true")({})
+    used = "'a'.matches(pattern) && timestamp(0).getHours(zone) == 1"
+    compile(used)({"pattern": "a", "zone": "Europe/Paris"})
 
 
 @cached(LRUCache(maxsize=_KEPT), lock=lock_over_forks())
-def _compiled(source: str, declarations: Declarations | None) -> Program:
+def _compiled(
+    source: str, declarations: Declarations | None, container: str, own: tuple[Function, ...]
+) -> Program:
+    functions = library_with(own) if own else LIBRARY
     try:
-        node = parse(source)
-        return Program(source, node, check(node, declarations, source), declarations is not None)
+        node = resolved(parse(source), declarations, container, functions, source)
+        kind = check(node, declarations, source, functions=functions)
+        bound(node, declarations, source)
+        return Program(source, node, kind, declarations, container, functions)
     except RecursionError:  # the caps forbid it, unless the caller is almost out of stack itself
         raise CompileError(
             "cel.too-large", "the stack is too short to compile this here", where="1:1"
         ) from None
 
 
+@frozen(eq=False)
+class _Same:
+    """Functions, told apart by identity: there are few sets of them, and each lives as long as its programs."""
+
+    functions: Mapping[str, Function]
+
+    def __hash__(self) -> int:
+        return id(self.functions)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.functions is other.functions
+
+
 @cached(LRUCache(maxsize=4 * _KEPT), lock=lock_over_forks())
-def _interpreter(node: Node, declared: bool) -> Interpreter:
+def _code(node: Node, declarations: Declarations | None, container: str, functions: _Same) -> Code:
+    return emit(node, functions=functions.functions, declarations=declarations, container=container)
+
+
+def _observe(part: Program, facts: Mapping[str, Any]) -> Observed:
     try:
-        from cigate.cel.interpreter import interpreter  # costs a parser generator, so only once it is wanted
-
-        return interpreter(node, declared=declared)
-    except MemoryError:
-        raise
-    except RecursionError:
-        raise EvaluationError("cel.too-deep", "the stack is too short for this expression") from None
-    except Exception as error:
-        raise EvaluationError("cel.failed", f"the evaluator does not load: {error}") from error
-
-
-def _observe(part: Node, interpreter: Interpreter, facts: Mapping[str, Any]) -> Observed:
-    try:
-        return Observed(render_readable(part), part.at, interpreter(facts))
+        return Observed(part.source, part.node.at, part(facts))
     except EvaluationError as error:
-        return Observed(render_readable(part), part.at, error=error.code)
+        return Observed(part.source, part.node.at, error=error.code)
 
 
 def _interesting(node: Node) -> Iterator[Node]:
-    """The parts worth showing, outermost first; within a comprehension only what it goes through."""
+    """The parts worth showing, outermost first; within a macro only what it goes through, or binds."""
     match node:
-        case Comprehension(operand=operand):
+        case Comprehension(operand=first) | Bind(value=first):
             yield node
-            yield from _interesting(operand)
+            yield from _interesting(first)
             return
         case Has():
             yield node
@@ -196,10 +227,14 @@ def _interesting(node: Node) -> Iterator[Node]:
 
 def _paths(node: Node, bound: frozenset[str]) -> Iterator[tuple[str, Node]]:
     match node:
-        case Comprehension(operand=operand, variable=variable, arguments=arguments):
-            yield from _paths(operand, bound)
-            for argument in arguments:
-                yield from _paths(argument, bound | {variable})
+        case Comprehension():
+            yield from _paths(node.operand, bound)
+            for argument in node.arguments:
+                yield from _paths(argument, bound | {node.variable, node.second})
+            return
+        case Bind():
+            yield from _paths(node.value, bound)
+            yield from _paths(node.body, bound | {node.variable})
             return
         case Has(at=at, operand=operand, field=name):
             yield from _paths(Select(at, operand, name), bound)

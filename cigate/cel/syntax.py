@@ -26,8 +26,20 @@ PRODUCTS: Final = {"_*_": "*", "_/_": "/", "_%_": "%"}
 BINARY: Final = {OR: "||", AND: "&&", **RELATIONS, **SUMS, **PRODUCTS}
 OPERATORS: Final = frozenset(BINARY) | {NOT, NEGATE, TERNARY}
 
-MACROS: Final = {"all": (2,), "exists": (2,), "exists_one": (2,), "map": (2, 3), "filter": (2,)}
-"""The comprehension macros, and how many arguments each takes (the variable counts as one)."""
+MACROS: Final = {
+    "all": (2, 3),
+    "exists": (2, 3),
+    "exists_one": (2, 3),
+    "existsOne": (2, 3),
+    "map": (2, 3),
+    "filter": (2,),
+    "transformList": (3, 4),
+    "transformMap": (3, 4),
+    "transformMapEntry": (3, 4),
+    "optMap": (2,),
+    "optFlatMap": (2,),
+}
+"""The comprehension macros, and how many arguments each takes (a variable counts as one)."""
 
 
 class UInt(int):
@@ -52,10 +64,11 @@ class Literal:
 
 @frozen
 class Name:
-    """An identifier: a fact, a group of facts, a variable or a type."""
+    """An identifier: a fact, a group of facts, a variable or a type; `absolute` if written `.name`."""
 
     at: int = field(eq=False)
     name: str
+    absolute: bool = False
 
 
 @frozen
@@ -89,7 +102,10 @@ class Has:
 
 @frozen
 class Call:
-    """`function(arguments)`, `target.function(arguments)`, or an operator (`_&&_`) on its operands."""
+    """`function(arguments)`, `target.function(arguments)`, or an operator (`_&&_`) on its operands.
+
+    A qualified function (`math.greatest(x, y)`) has its whole name in `function` and no target, once checked.
+    """
 
     at: int = field(eq=False)
     function: str
@@ -99,32 +115,50 @@ class Call:
 
 @frozen
 class ListOf:
-    """`[a, b]`."""
+    """`[a, b]`; the items at the places in `optional` are written `?item` and left out where they are none."""
 
     at: int = field(eq=False)
     items: tuple[Node, ...]
+    optional: tuple[int, ...] = ()
 
 
 @frozen
 class MapOf:
-    """`{key: value}`, in the order of the source."""
+    """`{key: value}`, in the order of the source; `optional` has the places of the entries written `?key: value`."""
 
     at: int = field(eq=False)
     entries: tuple[tuple[Node, Node], ...]
+    optional: tuple[int, ...] = ()
 
 
 @frozen
 class Comprehension:
-    """`operand.kind(variable, argument)`: all, exists, exists_one, filter; map takes one or two arguments."""
+    """`operand.kind(variable, argument)`, one of `MACROS`; `second` is the other variable of a two-variable form.
+
+    With one variable it goes through a list's items or a map's keys; with two the first is a list's index or a
+    map's key, and the second the item or the value. `map`, `transformList` and the like take their filter first.
+    `optMap` and `optFlatMap` go through an optional.
+    """
 
     at: int = field(eq=False)
     kind: str
     operand: Node
     variable: str
     arguments: tuple[Node, ...]
+    second: str = ""
 
 
-Node: TypeAlias = Literal | Name | Select | Index | Has | Call | ListOf | MapOf | Comprehension
+@frozen
+class Bind:
+    """`cel.bind(variable, value, body)`: the value is worked out once, at most, where the body reads it."""
+
+    at: int = field(eq=False)
+    variable: str
+    value: Node
+    body: Node
+
+
+Node: TypeAlias = Literal | Name | Select | Index | Has | Call | ListOf | MapOf | Comprehension | Bind
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -142,6 +176,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return tuple(part for entry in node.entries for part in entry)
         case Comprehension():
             return (node.operand, *node.arguments)
+        case Bind():
+            return (node.value, node.body)
         case Literal() | Name():
             return ()
 
@@ -171,147 +207,3 @@ def line_column(source: str, at: int) -> tuple[int, int]:
     """The line and the column of a character offset, both counted from 1."""
     before = source[:at]
     return before.count("\n") + 1, at - (before.rfind("\n") + 1) + 1
-
-
-def render(node: Node) -> str:
-    """The expression with every operator in parentheses, so that no two parsers can read it differently."""
-    match node:
-        case Call(function=function, target=None, arguments=parts) if function in OPERATORS:
-            return f"({_operator(function, tuple(render(part) for part in parts))})"
-        case Literal(value=value) if _is_negative(value):
-            return f"({render_literal(value)})"
-        case _:
-            return _plain(node, tuple(render(child) for child in children(node)))
-
-
-def render_readable(node: Node) -> str:
-    """The expression as a person would write it: parentheses only where the meaning needs them."""
-    return _readable(node, 0)
-
-
-def render_literal(value: bool | int | float | str | bytes | None) -> str:
-    """A constant as CEL writes it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case UInt():
-            return f"{int(value)}u"
-        case int():
-            return str(value)
-        case float():
-            return repr(value)
-        case str():
-            return '"' + "".join(_escaped(character) for character in value) + '"'
-        case bytes():
-            return 'b"' + "".join(_escaped_byte(byte) for byte in value) + '"'
-
-
-def _plain(node: Node, parts: tuple[str, ...]) -> str:
-    match node:
-        case Literal(value=value):
-            return render_literal(value)
-        case Name(name=name):
-            return name
-        case Select(field=name, optional=optional):
-            return f"{parts[0]}.{'?' if optional else ''}{name}"
-        case Index(optional=optional):
-            return f"{parts[0]}[{'?' if optional else ''}{parts[1]}]"
-        case Has(field=name):
-            return f"has({parts[0]}.{name})"
-        case Call(function=function, target=None):
-            return f"{function}({', '.join(parts)})"
-        case Call(function=function):
-            return f"{parts[0]}.{function}({', '.join(parts[1:])})"
-        case ListOf():
-            return f"[{', '.join(parts)}]"
-        case MapOf():
-            return (
-                "{"
-                + ", ".join(f"{key}: {value}" for key, value in zip(parts[::2], parts[1::2], strict=True))
-                + "}"
-            )
-        case Comprehension(kind=kind, variable=variable):
-            return f"{parts[0]}.{kind}({', '.join((variable, *parts[1:]))})"
-
-
-def _operator(function: str, parts: tuple[str, ...]) -> str:
-    match function, parts:
-        case "!_", (only,):
-            return f"!{only}"
-        case "-_", (only,):
-            return f"-({only})" if only[0].isdigit() else f"-{only}"  # else the minus joins the number
-        case "_?_:_", (condition, yes, no):
-            return f"{condition} ? {yes} : {no}"
-        case _:
-            left, right = parts
-            return f"{left} {BINARY[function]} {right}"
-
-
-_STRENGTH: Final = {
-    TERNARY: 1,
-    OR: 2,
-    AND: 3,
-    **dict.fromkeys(RELATIONS, 4),
-    **dict.fromkeys(SUMS, 5),
-    **dict.fromkeys(PRODUCTS, 6),
-    NOT: 7,
-    NEGATE: 7,
-}
-_MEMBER: Final = 8
-
-
-def _readable(node: Node, needed: int) -> str:
-    """The source of a node, in parentheses if it binds less tightly than its place needs."""
-    if isinstance(node, Call) and node.target is None and node.function in OPERATORS:
-        strength = _STRENGTH[node.function]
-        parts = tuple(
-            _readable(part, wanted)
-            for part, wanted in zip(node.arguments, _operands_need(node.function, strength), strict=True)
-        )
-        text = _operator(node.function, parts)
-        return f"({text})" if strength < needed else text
-    if isinstance(node, Literal):
-        text = render_literal(node.value)
-        return f"({text})" if _is_negative(node.value) and needed >= _STRENGTH[NOT] else text
-    below = children(node)
-    leads = isinstance(node, Select | Index | Has | Comprehension) or (
-        isinstance(node, Call) and node.target is not None
-    )
-    return _plain(
-        node, tuple(_readable(child, _MEMBER if leads and at == 0 else 0) for at, child in enumerate(below))
-    )
-
-
-def _operands_need(function: str, strength: int) -> tuple[int, ...]:
-    if function == TERNARY:
-        return (strength + 1, strength + 1, strength)
-    if function in (NOT, NEGATE):
-        return (strength,)
-    if function in (AND, OR):  # associative, whatever the errors: grouping changes nothing
-        return (strength, strength)
-    return (strength, strength + 1)
-
-
-def _is_negative(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and str(value).startswith("-")
-
-
-_SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def _escaped(character: str) -> str:
-    if character in _SHORT:
-        return _SHORT[character]
-    if character.isascii() and character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def _escaped_byte(byte: int) -> str:
-    character = chr(byte)
-    if character in _SHORT:
-        return _SHORT[character]
-    return character if 0x20 <= byte < 0x7F else f"\\x{byte:02x}"

@@ -7,6 +7,7 @@ found when the policy loads. `dyn` is what is known only at evaluation.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Self
 
 from attrs import field, frozen
@@ -17,11 +18,24 @@ from cigate.facts import FactType, Schema
 
 @frozen(cache_hash=True)
 class Type:
-    """A type: its name, its arguments (`list(string)`), and a record's fields."""
+    """A type: its name, its arguments (`list(string)`), and a record's fields.
+
+    A `parameter` stands for one type throughout the signature that it is in. What an expression gets for
+    `type(x)` is a type too, the one that its name stands for (`TYPE_VALUES`): there a list is a list, of whatever.
+    """
 
     name: str
     arguments: tuple[Type, ...] = ()
     fields: tuple[tuple[str, Type], ...] | None = field(default=None, repr=False)
+    parameter: bool = field(default=False, repr=False)
+    is_open: bool = field(init=False, repr=False, eq=False)
+    """Is a parameter in it, whose type is still to be found?"""
+    _members: Mapping[str, Type] = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        is_open = self.parameter or any(argument.is_open for argument in self.arguments)
+        object.__setattr__(self, "is_open", is_open)
+        object.__setattr__(self, "_members", dict(self.fields or ()))
 
     @override
     def __str__(self) -> str:
@@ -29,7 +43,7 @@ class Type:
 
     def member(self, name: str) -> Type | None:
         """The type of a record's field, or None if it has no such field."""
-        return next((found for known, found in self.fields or () if known == name), None)
+        return self._members.get(name)
 
     def accepts(self, other: Type) -> bool:
         """Can a value of the other type be what is wanted here? `dyn` may be anything until evaluation."""
@@ -59,6 +73,30 @@ TIMESTAMP: Final = Type("timestamp")
 DURATION: Final = Type("duration")
 DYN: Final = Type("dyn")
 TYPE: Final = Type("type")
+
+TYPE_NAMES: Final = frozenset(
+    {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type"}
+    | {"google.protobuf.Timestamp", "google.protobuf.Duration"}
+)
+"""Names that stand for a type, as in `type(x) == int`."""
+
+TYPE_VALUES: Final[Mapping[str, Type]] = MappingProxyType({name: Type(name) for name in sorted(TYPE_NAMES)})
+"""What such a name is worth, and what `type(x)` gives."""
+
+
+def param(name: str) -> Type:
+    """A type parameter, for the signature of a function that takes any type: `param("A")`."""
+    return Type(name, parameter=True)
+
+
+def type_of(kind: Type) -> Type:
+    """`type(kind)`: what `type(x)` has for a type."""
+    return Type("type", (kind,))
+
+
+def optional_of(kind: Type) -> Type:
+    """`optional_type(kind)`: a value that may be none."""
+    return Type("optional_type", (kind,))
 
 
 def list_of(item: Type) -> Type:
@@ -99,6 +137,11 @@ class Declarations:
     """
 
     names: Type
+    dotted: bool = field(init=False, eq=False, repr=False)
+    """Is there a name with a dot in it?"""
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "dotted", any("." in name for name, _ in self.names.fields or ()))
 
     @classmethod
     def of(cls, names: Mapping[str, Type]) -> Self:

@@ -116,6 +116,8 @@ def _readings(found: Reading, facts: Facts, absent: Collection[str]) -> frozense
 def _part_readings(part: Part, facts: Facts, absent: Collection[str]) -> frozenset[Outcome]:
     value = outcome(part.program, facts)
     if part.test is not None:
+        if part.test.path is not None and part.test.path not in absent:
+            return frozenset((value,))  # the fact is there, and false may be what it says
         undecided = Outcome.FALSE if part.test.positive else Outcome.TRUE
         return _EITHER if value is undecided else frozenset((value,))
     excused = [path for path in part.program.references if _is_below(path, absent)]

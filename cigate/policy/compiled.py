@@ -12,10 +12,11 @@ from typing import Final
 from attrs import frozen
 
 from cigate import cel
-from cigate.cel.functions import TYPE_NAMES
+from cigate.cel.library import LIBRARY
 from cigate.cel.parse import MAX_DEPTH, MAX_NODES
-from cigate.cel.syntax import Comprehension, Name, Node, Select, render_readable, walk
-from cigate.cel.types import BOOL, STRING
+from cigate.cel.rendering import render_readable
+from cigate.cel.syntax import Bind, Comprehension, Name, Node, Select, walk
+from cigate.cel.types import BOOL, STRING, TYPE_NAMES
 from cigate.decision import Effect
 from cigate.errors import PolicyError
 from cigate.facts import FactType, Schema
@@ -83,6 +84,7 @@ class _Compiler:
         open_maps = {path for path, kind in schema.fields.items() if kind is FactType.SCALARS}
         self._maps = schema.groups() | open_maps
         self._taken = {path.partition(".")[0] for path in schema.fields} | TYPE_NAMES | {VARIABLES}
+        self._taken |= {name.partition(".")[0] for name in LIBRARY if "." in name}
         self._stands: dict[str, Node] = {}
         self._types: dict[str, cel.Type] = {}
         self._facts: dict[Actions, cel.Declarations] = {}
@@ -152,8 +154,9 @@ class _Compiler:
             raise _told(text, error) from error
         for node in walk(program.node):
             # An expression put in place inside a comprehension must go on meaning the facts.
-            if isinstance(node, Comprehension) and node.variable in self._taken:
-                message = f"{node.variable} is a fact or a type already; the variable needs another name"
+            taken = next((name for name in _variables(node) if name in self._taken), None)
+            if taken is not None:
+                message = f"{taken} is a fact, a type or a library already; the variable needs another name"
                 raise text.error("shadowed-name", message, node.at)
         return program.node, program.type
 
@@ -212,6 +215,17 @@ def parameters_of(schema: Schema, actions: Actions) -> dict[str, FactType] | Non
             if found.setdefault(name, kind) is not kind:
                 return None
     return found
+
+
+def _variables(node: Node) -> tuple[str, ...]:
+    """The variables that a macro makes."""
+    match node:
+        case Comprehension(variable=variable, second=second):
+            return variable, second
+        case Bind(variable=variable):
+            return (variable,)
+        case _:
+            return ()
 
 
 def _told(text: _Text, error: cel.CompileError) -> PolicyError:

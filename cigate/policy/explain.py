@@ -14,7 +14,8 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from cigate import cel
-from cigate.cel.syntax import AND, Call, Node, render_literal, render_readable
+from cigate.cel.rendering import render_literal, render_readable
+from cigate.cel.syntax import AND, Call, Node
 from cigate.decision import Decision, Effect, Quorum, Reservation, Token
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome, outcome

@@ -9,6 +9,10 @@ make the rule false), in a rule that restricts it must be negated (an absent fac
 Where a test stands anywhere else, inside a ternary or a comparison, nothing is known about its sign, and it
 is refused.
 
+An optional with a default is one as well, and its default is the sign: `x.?y.orValue(false)` can only turn false
+when the fact goes missing, `x.?y.orValue(true)` only true. Any other use of an optional is refused: an optional
+that is none is an absent fact in another form.
+
 Looking at a whole map is a presence test too: it shows which facts are there. `"k" in map` is `has(map.k)`;
 `size(map) > n` and `map != {}` are positive, `size(map) < n` and `map == {}` negated; any other use is
 refused.
@@ -22,11 +26,13 @@ from typing import Final
 from attrs import frozen
 
 from cigate import cel
+from cigate.cel.rendering import render_readable
 from cigate.cel.syntax import (
     AND,
     IN,
     NOT,
     OR,
+    Bind,
     Call,
     Comprehension,
     Has,
@@ -36,7 +42,6 @@ from cigate.cel.syntax import (
     Node,
     Select,
     children,
-    render_readable,
 )
 
 _GROWS: Final = {"_>_": True, "_>=_": True, "_<_": False, "_<=_": False}
@@ -80,6 +85,14 @@ def presence(node: Node, maps: Collection[str]) -> Test | None:
         case Has(operand=operand, field=name):
             above = _path(operand)
             return Test(node, positive=True, path=None if above is None else f"{above}.{name}")
+        case Call(function="hasValue", target=Select() | Index() as asked, arguments=()):
+            return Test(node, positive=True, path=_path(asked)) if _is_optional_path(asked) else None
+        case Call(
+            function="orValue",
+            target=Select() | Index() as asked,
+            arguments=(Literal(value=bool() as default),),
+        ):
+            return Test(node, positive=not default, path=_path(asked)) if _is_optional_path(asked) else None
         case Call(function=function, target=None, arguments=(key, whole)) if function == IN:
             path = _map_path(whole, maps)
             if path is None:
@@ -118,7 +131,7 @@ def _misplaced(node: Node, opens: bool, maps: Collection[str], *, negated: bool)
             else _refuse(buried, opens, "here nobody can tell what it does when a fact is unknown")
         )
     asked = isinstance(node, Has)
-    for part in children(node):
+    for part in children(node) if not _asks_optional(node) else ():
         if not asked and part == _whole(node, maps):
             continue
         buried = next(_inside(part, maps, (), selected=asked), None)
@@ -171,13 +184,31 @@ def _inside(
         case Index(operand=operand, index=index):
             yield from _inside(operand, maps, bound, selected=True)
             yield from _inside(index, maps, bound)
-        case Comprehension(operand=operand, variable=variable, arguments=arguments):
+        case Comprehension(operand=operand, variable=variable, arguments=arguments, second=second):
             yield from _inside(operand, maps, bound)
             for argument in arguments:
-                yield from _inside(argument, maps, (*bound, variable))
+                yield from _inside(argument, maps, (*bound, variable, second))
+        case Bind(variable=variable, value=value, body=body):
+            yield from _inside(value, maps, bound)
+            yield from _inside(body, maps, (*bound, variable))
         case _:
             for child in children(node):
                 yield from _inside(child, maps, bound)
+
+
+def _asks_optional(node: Node) -> bool:
+    return isinstance(node, Call) and node.function in ("hasValue", "orValue")
+
+
+def _is_optional_path(node: Node) -> bool:
+    """Whether this is the path of a fact with a step that gives an optional: `device.?posture.age`."""
+    if _path(node) is None:
+        return False
+    while isinstance(node, Select | Index):
+        if node.optional:
+            return True
+        node = node.operand
+    return False
 
 
 def _map_path(node: Node, maps: Collection[str]) -> str | None:

@@ -17,10 +17,12 @@ from typing import Final
 from attrs import evolve
 
 from cigate import cel
+from cigate.cel.rendering import render_readable
 from cigate.cel.syntax import (
     IN,
     OR,
     TERNARY,
+    Bind,
     Call,
     Comprehension,
     ListOf,
@@ -29,7 +31,6 @@ from cigate.cel.syntax import (
     Node,
     children,
     path_of,
-    render_readable,
 )
 from cigate.cel.types import BOOL, DYN, INT, STRING
 from cigate.policy.rewriting import rebuilt
@@ -55,6 +56,9 @@ def guarded(node: Node, declarations: cel.Declarations) -> Node:
             operand=guarded(node.operand, declarations),
             arguments=tuple(guarded(argument, inside) for argument in node.arguments),
         )
+    if isinstance(node, Bind):
+        bound = _with(declarations, {node.variable: _type(node.value, declarations)})
+        return evolve(node, value=guarded(node.value, declarations), body=guarded(node.body, bound))
     found = rebuilt(node, lambda part: guarded(part, declarations))
     return _guarded_call(found, declarations) if isinstance(found, Call) else found
 
@@ -91,7 +95,8 @@ def _buries(call: Call, declarations: cel.Declarations) -> bool:
             return any(map(is_open, children(node)))
         kind = _type(node, declarations)
         # To compare a whole map of facts is a presence test, and judged as one.
-        return kind == DYN or (path_of(node) is None and _has_dyn(kind))
+        is_optional = kind.name == "optional_type"
+        return kind == DYN or ((is_optional or path_of(node) is None) and _has_dyn(kind))
 
     left, right = call.arguments
     within = [side for side in (left, right) if _type(side, declarations) != DYN]
@@ -108,7 +113,7 @@ def _buries(call: Call, declarations: cel.Declarations) -> bool:
 
 
 def _has_dyn(kind: cel.Type) -> bool:
-    return kind == DYN or any(map(_has_dyn, kind.arguments))
+    return kind == DYN or (kind.name != "type" and any(map(_has_dyn, kind.arguments)))
 
 
 def _item_samples(container: Node, declarations: cel.Declarations) -> tuple[Node, ...] | None:
@@ -146,6 +151,21 @@ def _type(node: Node, declarations: cel.Declarations) -> cel.Type:
 
 
 def _inside(node: Comprehension, declarations: cel.Declarations) -> cel.Declarations:
+    """What the arguments of a macro may read: the facts, and its variables."""
     operand = _type(node.operand, declarations)
-    item = STRING if operand.is_record else operand.arguments[0] if operand.arguments else DYN
-    return cel.Declarations.of({**dict(declarations.names.fields or ()), node.variable: item})
+    match operand.name, operand.arguments:
+        case "list", (item,):
+            first, second, only = INT, item, item
+        case "map", (key, value):
+            first, second, only = key, value, key
+        case "optional_type", (inner,):
+            first, second, only = DYN, DYN, inner
+        case _:
+            first, second, only = (STRING, DYN, STRING) if operand.is_record else (DYN, DYN, DYN)
+    if node.second:
+        return _with(declarations, {node.variable: first, node.second: second})
+    return _with(declarations, {node.variable: only})
+
+
+def _with(declarations: cel.Declarations, variables: Mapping[str, cel.Type]) -> cel.Declarations:
+    return cel.Declarations.of({**dict(declarations.names.fields or ()), **variables})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve
 
 from cigate.cel.syntax import (
+    Bind,
     Call,
     Comprehension,
     Has,
@@ -39,6 +40,8 @@ def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
         case Comprehension():
             arguments = tuple(change(argument) for argument in node.arguments)
             return evolve(node, operand=change(node.operand), arguments=arguments)
+        case Bind():
+            return evolve(node, value=change(node.value), body=change(node.body))
         case Call():
             target = None if node.target is None else change(node.target)
             return evolve(

@@ -1,0 +1,90 @@
+"""Functions of one's own: a callable that sees only operands that one of its overloads is for.
+
+What must hold: whatever such a function raises or returns, an expression that calls it has a value of the type
+that the overload declares, or is in error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from cigate.cel.error import EvaluationError
+from cigate.cel.functions import Function, Overload
+from cigate.cel.library import LIBRARY
+from cigate.cel.types import DYN, Type
+from cigate.cel.values import LISTS, MAPS, NONE, adopted, no_overload, type_of
+
+
+def library_with(own: Sequence[Function]) -> Mapping[str, Function]:
+    """The library's functions and one's own, by name. One's own may add signatures to one of the library.
+
+    Raises:
+        ValueError: a function has no signature, or one that there is already.
+    """
+    found = dict(LIBRARY)
+    for function in own:
+        if not function.overloads:
+            raise ValueError(f"the function {function.name!r} has no overload")
+        known = found.get(function.name)
+        if known is not None and any(_form(one) in map(_form, known.overloads) for one in function.overloads):
+            raise ValueError(f"there is a function {function.name!r} of this form already")
+        found[function.name] = _joined(function, known)
+    return MappingProxyType(found)
+
+
+def _form(overload: Overload) -> tuple[Type | None, tuple[Type, ...]]:
+    return overload.of, overload.takes
+
+
+def _joined(function: Function, known: Function | None) -> Function:
+    """The function, for operands that an overload is for, and what was known by its name for all others."""
+
+    def call(*operands: Any) -> Any:
+        for overload in function.overloads:
+            wanted = overload.takes if overload.of is None else (overload.of, *overload.takes)
+            if len(wanted) == len(operands) and all(map(is_of, operands, wanted)):
+                return _result(function, overload, operands)
+        if known is None or not any(_counts(overload) == len(operands) for overload in known.overloads):
+            raise no_overload(*operands)
+        return known.call(*operands)
+
+    return Function(function.name, (*(known.overloads if known else ()), *function.overloads), call)
+
+
+def _counts(overload: Overload) -> int:
+    return len(overload.takes) + (overload.of is not None)
+
+
+def _result(function: Function, overload: Overload, operands: tuple[Any, ...]) -> Any:
+    try:
+        found = adopted(function.call(*operands))
+    except EvaluationError:
+        raise
+    except (RecursionError, MemoryError):
+        raise
+    except Exception as error:
+        said = f"the function {function.name!r} failed: {type(error).__name__}"
+        raise EvaluationError("cel.failed", said) from error
+    if not is_of(found, overload.gives):
+        raise EvaluationError("cel.result", f"the function {function.name!r} gave no {overload.gives}")
+    return found
+
+
+def is_of(value: Any, kind: Type) -> bool:
+    """Is a value of a type, all through? A type parameter takes any: a list may hold values of several types."""
+    if kind.parameter or kind == DYN:
+        return True
+    if kind.is_record:
+        return type(value) in MAPS
+    if type_of(value).name != kind.name:
+        return False
+    if not kind.arguments or kind.name == "type":
+        return True
+    if type(value) in LISTS:
+        return all(is_of(adopted(item), kind.arguments[0]) for item in value)
+    if type(value) in MAPS:
+        key, item = kind.arguments
+        return all(is_of(adopted(k), key) and is_of(adopted(v), item) for k, v in value.items())
+    return value is NONE or is_of(value.value, kind.arguments[0])

@@ -159,9 +159,9 @@ class Expressions:
             case "null_type":
                 return "null"
             case "timestamp":
-                return f"timestamp('{choose(_TIME_TEXTS)}')"
+                return self._read("timestamp", _TIME_TEXTS)
             case "duration":
-                return f"duration('{choose(_SPAN_TEXTS)}')"
+                return self._read("duration", _SPAN_TEXTS)
             case "list":
                 items = (self._leaf(kind.arguments[0]) for _ in range(self.random.randrange(4)))
                 return f"[{', '.join(items)}]"
@@ -171,6 +171,11 @@ class Expressions:
                     "{" + ", ".join(f"{quoted(key)}: {self._leaf(kind.arguments[1])}" for key in keys) + "}"
                 )
         return self._leaf(choose((BOOL, INT, STRING, DOUBLE, INTS, NULL)))
+
+    def _read(self, function: str, texts: Sequence[str]) -> str:
+        """A conversion of a text. A text that is none does not load as a literal, so most are hidden by `dyn`."""
+        text = quoted(self.random.choice(texts))
+        return f"{function}({text})" if self.random.random() < 0.2 else f"{function}(dyn({text}))"
 
     def _branch(self, kind: Type, depth: int) -> str:
         common: list[Callable[[Type, int], str]] = [self._choice]
@@ -229,7 +234,8 @@ class Expressions:
     def _text_test(self, kind: Type, depth: int) -> str:
         of, method = self._grouped(STRING, depth), self.random.choice(("contains", "startsWith", "endsWith"))
         if self.random.random() < 0.4:
-            return f"{of}.matches('{self.random.choice(_PATTERNS)}')"
+            pattern = f"'{self.random.choice(_PATTERNS)}'"
+            return f"{of}.matches({pattern if self.random.random() < 0.2 else f'dyn({pattern})'})"
         return f"{of}.{method}({self.next(STRING, depth)})"
 
     def _quantifier(self, kind: Type, depth: int) -> str:

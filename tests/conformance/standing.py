@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from cigate import cel
+from cigate.cel.functions import Function, Overload
 from tests.conformance.cases import Case, Json, case, excluded, type_of
 from tests.conformance.suite import tests
 from tests.oracles.engines import OURS, Engine, agree, attempt
@@ -62,10 +63,10 @@ def ours(one: Case) -> tuple[str | None, Outcome]:
     return deduced, None if one.expected is None else attempt(program, one.bindings)
 
 
-def _function(name: str, overloads: Iterable[Json]) -> cel.Function:
+def _function(name: str, overloads: Iterable[Json]) -> Function:
     """A function that the suite declares. Cases with one are about types, so nobody calls it."""
     signatures = tuple(
-        cel.Overload(tuple(type_of(each) for each in one.get("params", ())), type_of(one["resultType"]))
+        Overload(tuple(type_of(each) for each in one.get("params", ())), type_of(one["resultType"]))
         for one in overloads
     )
-    return cel.Function(name, signatures, lambda *_: None)
+    return Function(name, signatures, lambda *_: None)

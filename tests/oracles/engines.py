@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 import cel as rust
@@ -155,8 +156,7 @@ class Google:
         self, source: str, names: Mapping[str, Type], *, container: str = "", checked: bool = False
     ) -> Run:
         try:
-            variables = {name: _cpp_type(kind) for name, kind in names.items()}
-            environment = cpp.NewEnv(variables=variables, container=container or None)
+            environment = _cpp_environment(tuple(names.items()), container)
             expression = environment.compile(source, disable_check=not checked)
         except RuntimeError as error:
             return failing(error)
@@ -168,6 +168,13 @@ class Google:
                 return Failed(f"{type(error).__name__}: {error}")
 
         return run
+
+
+@lru_cache(maxsize=64)
+def _cpp_environment(names: tuple[tuple[str, Type], ...], container: str) -> Any:
+    """Costs more than a whole expression, and the same names are read by many."""
+    variables = {name: _cpp_type(kind) for name, kind in names}
+    return cpp.NewEnv(variables=variables, container=container or None)
 
 
 _CPP = {

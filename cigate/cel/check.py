@@ -9,7 +9,6 @@ each of its errors is worth then (`false && 32` is false).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from attrs import define, field
@@ -18,9 +17,10 @@ from cigate.cel.error import CompileError, nearest
 from cigate.cel.functions import Function
 from cigate.cel.macros import spelt
 from cigate.cel.operators import OPERATORS
+from cigate.cel.readable import unreadable
+from cigate.cel.signatures import given, misfit, not_defined
 from cigate.cel.syntax import (
     AND,
-    BINARY,
     IN,
     OR,
     RELATIONS,
@@ -39,7 +39,6 @@ from cigate.cel.syntax import (
     UInt,
     path_of,
 )
-from cigate.cel.times import parse_duration, parse_timestamp
 from cigate.cel.types import (
     BOOL,
     BYTES,
@@ -342,7 +341,7 @@ class _Checker:
         left, right = node.arguments
         kinds = self.of(left), self.of(right)
         if kinds != (BOOL, BOOL) and not self.found.all_fit((kind, BOOL) for kind in kinds):
-            return self.wrong(node.at, "cel.type", self.no_overload(node.function, None, kinds), gives=BOOL)
+            return self.no_operator(node, kinds)
         return BOOL
 
     def ternary(self, node: Call) -> Type:
@@ -367,7 +366,7 @@ class _Checker:
             return BOOL
         ordered = all(kind in _ORDERED or kind == DYN or kind.parameter for kind in kinds)
         if not ordered or not self.found.fits(left, right):
-            return self.wrong(node.at, "cel.type", self.no_overload(node.function, None, kinds), gives=BOOL)
+            return self.no_operator(node, kinds)
         return BOOL
 
     def membership(self, node: Call) -> Type:
@@ -379,49 +378,22 @@ class _Checker:
         return self.wrong(node.at, "cel.type", f"{left} can't be in {right}", gives=BOOL)
 
     def resolve(self, node: Call, known: Function, target: Type | None, types: tuple[Type, ...]) -> Type:
-        if (target is None or not target.is_open) and not any(kind.is_open for kind in types):
-            given = _given_closed(known, target, types)
-            if (
-                given is not None and given.is_open
-            ):  # its parameters are those of one signature, not of this call
-                return self.found.renamed((given,))[0]
-        else:
-            given = _given(known, target, types, self.found)
-        return self.no_call(node, known, target, types) if given is None else given
+        kind = given(known, target, types, self.found)
+        if kind is None:
+            shown = None if target is None else self.found.final(target)
+            code, message, fix = misfit(node.function, known, shown, tuple(map(self.found.final, types)))
+            return self.wrong(node.at, code, message, fix)
+        return kind
 
-    def no_call(self, node: Call, known: Function, target: Type | None, types: tuple[Type, ...]) -> Type:
-        styled = [one for one in known.overloads if (one.of is None) == (target is None)]
-        if not styled:
-            fix = "call it on a value: x.f()" if target is None else "call it as f(x)"
-            return self.wrong(node.at, "cel.arguments", f"{node.function} is not called that way", fix)
-        counts = sorted({len(one.takes) for one in styled})
-        if len(types) not in counts:
-            wanted = " or ".join(map(str, counts))
-            return self.wrong(
-                node.at, "cel.arguments", f"{node.function} takes {wanted} arguments; found {len(types)}"
-            )
-        return self.wrong(node.at, "cel.type", self.no_overload(node.function, target, types))
-
-    def no_overload(self, function: str, target: Type | None, types: tuple[Type, ...]) -> str:
-        shown = tuple(str(self.found.final(kind)) for kind in types)
-        if function in OPERATORS or function in BINARY:
-            return f"{BINARY.get(function, function[0])} is not defined on {' and '.join(shown)}"
-        on = "" if target is None else f"{self.found.final(target)} and "
-        return f"{function} is not defined on {on}({', '.join(shown)})"
+    def no_operator(self, node: Call, kinds: tuple[Type, ...]) -> Type:
+        message = not_defined(node.function, None, tuple(map(self.found.final, kinds)))
+        return self.wrong(node.at, "cel.type", message, gives=BOOL)
 
     def check_literals(self, node: Call) -> None:
         """Refuse a pattern, a time or a duration that is none: it would be an error in every decision."""
-        parse = _PARSED.get(node.function)
-        if parse is None or not node.arguments:
-            return
-        at, read = parse
-        literal = node.arguments[at] if at < len(node.arguments) else None
-        if not isinstance(literal, Literal) or not isinstance(literal.value, str):
-            return
-        try:
-            read(literal.value)
-        except ValueError as error:
-            raise CompileError.at(self.source, literal.at, "cel.literal", str(error)) from None
+        wrong = unreadable(node)
+        if wrong is not None:
+            raise CompileError.at(self.source, wrong[0], "cel.literal", wrong[1])
 
     def wrong(self, at: int, code: str, message: str, fix: str = "", *, gives: Type = DYN) -> Type:
         """An error of whoever declared what there is; without declarations it is left to the evaluation."""
@@ -452,43 +424,3 @@ _SPECIAL: Final[Mapping[str, Callable[[_Checker, Call], Type]]] = {
 }
 _MAKES: Final = frozenset({"map", "transformList", "transformMap", "transformMapEntry"})
 """The macros whose last argument is what they make; all others have tests only."""
-
-
-@lru_cache(maxsize=4096)
-def _given_closed(known: Function, target: Type | None, types: tuple[Type, ...]) -> Type | None:
-    return _given(known, target, types, Substitution())
-
-
-def _given(known: Function, target: Type | None, types: tuple[Type, ...], found: Substitution) -> Type | None:
-    """What a function gives for such arguments: dyn where several signatures fit; None if none does."""
-    given: Type | None = None
-    for one in known.overloads:
-        if (one.of is None) != (target is None) or len(one.takes) != len(types):
-            continue
-        wanted = (*one.takes, one.gives) if one.of is None else (one.of, *one.takes, one.gives)
-        if any(kind.is_open for kind in wanted):
-            wanted = found.renamed(wanted)
-        if not found.all_fit(zip(types if target is None else (target, *types), wanted[:-1], strict=True)):
-            continue
-        gives = found.known(wanted[-1])
-        if given is not None and given != gives:
-            return DYN
-        given = gives
-    return given
-
-
-def _pattern(text: str) -> None:
-    from cigate.cel.patterns import checked  # a native module, that only a policy with a pattern needs
-
-    checked(text)
-
-
-_PARSED: Final[Mapping[str, tuple[int, Callable[[str], object]]]] = {
-    "matches": (-1, _pattern),
-    "regex.extract": (1, _pattern),
-    "regex.extractAll": (1, _pattern),
-    "regex.replace": (1, _pattern),
-    "timestamp": (0, parse_timestamp),
-    "duration": (0, parse_duration),
-}
-"""Which argument is a text that must be readable, and who reads it."""

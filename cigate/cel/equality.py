@@ -1,8 +1,10 @@
 """When two values of CEL are equal, and what is found in a list or a map by that (cel-spec, langdef.md, "Equality").
 
-Numbers are equal by what they are worth, exactly, whatever their types; everything else only within its own type;
-NaN equals nothing. No equality fails but for size, and none goes deeper into Python's stack than one call: lists
-within lists are compared from a list of pairs that still wait.
+Numbers are equal by what they are worth, whatever their types; everything else only within its own type; NaN
+equals nothing. An integer is compared with a double as the nearest double, as the conformance tests want it
+of `<` ("lossy"): beyond 2**53 that takes neighbours for equal. A map has a key only for a number that is
+worth exactly the same. No equality fails but for size, and none goes deeper into Python's stack than one
+call: lists within lists are compared from a list of pairs that still wait.
 """
 
 from __future__ import annotations
@@ -100,7 +102,11 @@ def _equal_scalars(left: Any, right: Any) -> bool:
         return other is Type and left.name == right.name
     if kind is other:
         return bool(left == right)
-    return any(kind in kinds and other in kinds and left == right for kinds in (NUMBERS, MOMENTS, SPANS))
+    if kind in NUMBERS:
+        if other not in NUMBERS:
+            return False
+        return bool(float(left) == float(right) if float in (kind, other) else left == right)
+    return any(kind in kinds and other in kinds and left == right for kinds in (MOMENTS, SPANS))
 
 
 class _Exactly:
@@ -124,6 +130,9 @@ class _Exactly:
         return other == self._number and (type(other) is bool) is self._is_bool
 
 
+_EXACT: Final = 2**53
+"""Below it Python's comparison of an int with a float is that of two doubles; NaN is not below it."""
+
 _EXACTLY: Final = {(kind, value): _Exactly(kind(value)) for kind in (bool, int) for value in (0, 1)}
 
 
@@ -146,8 +155,8 @@ def within(item: Any, of: Any) -> bool:
     kind = type(item)
     if kind is str or kind is bytes:
         return item in of
-    if kind in NUMBERS and item != 0 and item != 1:
-        return item == item and item in of  # Python finds a NaN that is the same object
+    if kind in NUMBERS and -_EXACT < item < _EXACT and item != 0 and item != 1:
+        return item in of
     if kind is bool or item is None:
         return any(one is item for one in of)
     budget = [MOST_PARTS]  # one for the whole list: its items may all be the same large one

@@ -1,8 +1,9 @@
 """What the operators of CEL do (cel-spec, langdef.md, "Operators").
 
-Operands are values as `values` says: of exact types, so that a type is told by `is`. Integers have 64 bits and
-overflow is an error; division truncates toward zero; doubles are IEEE 754 and never fail; comparisons of numbers
-of two types are exact; nothing but true and false is a bool. The usual types are tried first.
+Operands are values as `values` says: of exact types, so that a type is told by `is`. Integers have 64 bits
+and overflow is an error; division truncates toward zero; doubles are IEEE 754 and never fail; an integer is
+compared with a double as the nearest double, and with another integer exactly; nothing but true and false is
+a bool. The usual types are tried first.
 
 `&&`, `||` and `?:` are not here: they decide what is evaluated at all, which is the compiler's part.
 """
@@ -365,13 +366,14 @@ def _relation(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]
 
 
 _ORDERED: Final = frozenset({int, str, float, bool, bytes, UInt, datetime, timedelta})
-_COMPARABLE: Final = (NUMBERS, MOMENTS, SPANS)
 
 
 def _related(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
-    for kinds in _COMPARABLE:
-        if type(left) in kinds and type(right) in kinds:
-            return compare(left, right)  # Python compares an int with a float exactly
+    kind, other = type(left), type(right)
+    if kind in NUMBERS and other in NUMBERS:
+        return compare(float(left), float(right)) if float in (kind, other) else compare(left, right)
+    if (kind in MOMENTS and other in MOMENTS) or (kind in SPANS and other in SPANS):
+        return compare(left, right)
     raise no_overload(left, right)
 
 

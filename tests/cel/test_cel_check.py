@@ -6,7 +6,13 @@ import pytest
 
 from cigate import cel
 from cigate.cel import CompileError, Declarations
-from cigate.cel.types import BOOL, INT, record_of
+from cigate.cel.check import check
+from cigate.cel.functions import Function, Overload
+from cigate.cel.library import LIBRARY
+from cigate.cel.parse import parse
+from cigate.cel.resolve import resolved
+from cigate.cel.syntax import Call, Literal, Name, Node, Select, walk
+from cigate.cel.types import BOOL, INT, STRING, Type, map_of, param, record_of
 from cigate.facts import FactType, Schema
 
 DEFAULT = Declarations.from_schema(Schema.default())
@@ -40,6 +46,40 @@ TYPES = {
     "1 < 2.5": "bool",
     "'a'.matches('[a-z]+')": "bool",
     "now.getHours('UTC') + 1": "int",
+    "[1, 'a']": "list(dyn)",
+    "[[], [1]]": "list(list(int))",
+    "[[1], []][0]": "list(int)",
+    "{'a': [], 'b': ['c']}": "map(string, list(string))",
+    "[1, dyn('a')]": "list(dyn)",
+    "[optional.none(), optional.of(1)]": "list(optional_type(int))",
+    "[optional.of(1), null][0]": "optional_type(int)",
+    "agent.managed ? [] : ['a']": "list(string)",
+    "agent.?id": "optional_type(string)",
+    "agent.?id.orValue('none')": "string",
+    "device.posture.?x": "optional_type(dyn)",
+    "user.roles[?0]": "optional_type(string)",
+    "user.roles[?0].optMap(r, size(r))": "optional_type(int)",
+    "user.roles[?0].optFlatMap(r, agent.?managed)": "optional_type(bool)",
+    "optional.of(agent).id": "optional_type(string)",
+    "[?user.roles[?0], 'b']": "list(string)",
+    "{?'r': user.roles[?0]}": "map(string, string)",
+    "user.roles.all(i, r, r != '' && i >= 0)": "bool",
+    "user.roles.transformList(i, r, i)": "list(int)",
+    "user.roles.transformMap(i, r, r)": "map(int, string)",
+    "user.roles.transformMapEntry(i, r, {r: i})": "map(string, int)",
+    "device.posture.exists_one(k, v, k == 'a' && v == 1)": "bool",
+    "cel.bind(r, user.roles, size(r) + size(r))": "int",
+    "cel.block([user.roles, cel.index(0)[0]], cel.index(1))": "string",
+    "user.roles.map(cel.iterVar(0, 0), size(cel.iterVar(0, 0)))": "list(int)",
+    "type(1)": "type(int)",
+    "type(agent.id) == string": "bool",
+    "type(now) == google.protobuf.Timestamp": "bool",
+    "agent.id == null": "bool",
+    ".agent.id": "string",
+    "user.roles.map(agent, .agent.id + agent)": "list(string)",
+    "math.greatest(cost.estimate, 3)": "int",
+    "[].map(x, x)": "list(dyn)",
+    "[].map(x, x)[0].y": "dyn",
 }
 
 
@@ -91,11 +131,25 @@ WRONG = {
     "matches(purpose, '[')": ("cel.literal", "1:18", "RE2"),
     "now > timestamp('now')": ("cel.literal", "1:17", "RFC 3339"),
     "attestation.age < duration('7d')": ("cel.literal", "1:28", "not a duration"),
-    "attestation.age < duration('1ns')": ("cel.literal", "1:28", "microsecond"),
-    "agent.?id": ("cel.unsupported", "1:6", "has(x.y)"),
-    "user.roles[?0]": ("cel.unsupported", "1:11", "has(x.y)"),
-    "device.posture.x.orValue(1)": ("cel.unsupported", "1:18", "has(x.y)"),
-    "[1].all(a, [1].all(b, [1].all(c, true)))": ("cel.too-large", "1:27", "nest at most 2"),
+    "attestation.age < duration('0.5ns')": ("cel.literal", "1:28", "nanosecond"),
+    "regex.replace(purpose, '(', '')": ("cel.literal", "1:24", "RE2"),
+    "agent.?mananged": ("cel.unknown-field", "1:6", "did you mean 'managed'?"),
+    "agent.id.?x": ("cel.type", "1:9", "no fields"),
+    "agent.?id == 'a'": ("cel.type", "1:11", "optional_type(string) is never equal to string"),
+    "agent.?id.orValue(1)": ("cel.type", "1:11", "orValue is not defined on optional_type(string) and (int)"),
+    "[?agent.id]": ("cel.type", "1:8", "after ? comes an optional, not string"),
+    "{?'a': 1}": ("cel.type", "1:8", "after ? comes an optional, not int"),
+    "agent.id.optMap(x, x)": ("cel.type", "1:10", "optMap is for an optional"),
+    "agent.?id.optFlatMap(x, x)": ("cel.type", "1:25", "use optMap"),
+    "user.roles.transformMapEntry(i, r, r)": ("cel.type", "1:36", "write {key: value}"),
+    "user.roles.exists(i, r, i == r)": ("cel.type", "1:27", "int is never equal to string"),
+    "cel.bind(r, user.roles, r == 1)": ("cel.type", "1:27", "list(string) is never equal to int"),
+    "cel.bind(r, 1, true) && r == 1": ("cel.unknown-name", "1:25", ""),
+    "cel.index(0) == 1": ("cel.unknown-name", "1:5", "cel.index(0) is not bound here"),
+    "cel.block([cel.index(1), 2], 3)": ("cel.unknown-name", "1:16", "cel.index(1)"),
+    "math.greatist(1, 2)": ("cel.unknown-name", "1:6", "did you mean 'math.greatest'?"),
+    "math.greatest('a')": ("cel.type", "1:1", "math.greatest is not defined on (string)"),
+    "user.roles.map(r, .agnt.id)": ("cel.unknown-name", "1:20", "did you mean 'agent'?"),
 }
 
 
@@ -140,20 +194,84 @@ def test_a_variable_of_a_comprehension_hides_a_fact_within_it_only() -> None:
     assert program.references == {"x"}
 
 
-def test_without_declarations_names_are_dynamic_but_functions_are_not() -> None:
-    assert str(cel.compile("what.ever").type) == "dyn"
-    with pytest.raises(CompileError, match=r"cel\.unknown-name"):
-        cel.compile("what.ever(1)")
+UNCHECKED = {
+    "what.ever": "dyn",
+    "what.ever(1) || true": "bool",
+    "false && 32": "bool",
+    "true ? 'a' : 1": "dyn",
+    "1 == 1.0": "bool",
+    "1 + 'a'": "dyn",
+    "[1].map(x, x)": "list(int)",
+}
+
+
+@pytest.mark.parametrize(("source", "kind"), UNCHECKED.items())
+def test_without_declarations_types_are_left_to_the_evaluation(source: str, kind: str) -> None:
+    assert str(check(parse(source), None, source)) == kind
+
+
+def test_without_declarations_a_pattern_that_is_none_still_does_not_load() -> None:
+    with pytest.raises(CompileError, match=r"cel\.literal"):
+        check(parse("a.matches('(')"), None)
+
+
+NAMES = Declarations.of({"a.b.c": INT, "a.b": map_of(STRING, STRING), "x.a": BOOL, "x.y.z": INT, "z": BOOL})
+
+RESOLVED = {
+    ("a.b.c", ""): Name(0, "a.b.c"),
+    ("a.b.d", ""): Select(0, Name(0, "a.b"), "d"),
+    ("z", "x.y"): Name(0, "x.y.z"),
+    ("z", "x"): Name(0, "z"),
+    (".z", "x.y"): Name(0, "z", absolute=True),
+    ("a", "x.y"): Name(0, "x.a"),
+    ("y.z", "x"): Name(0, "x.y.z"),
+    ("google.protobuf.Duration", ""): Name(0, "google.protobuf.Duration"),
+    ("math.least(1)", ""): Call(0, "math.least", None, (Literal(0, 1),)),
+    (".math.least(1)", "x"): Call(0, "math.least", None, (Literal(0, 1),)),
+    ("least(1)", "math"): Call(0, "math.least", None, (Literal(0, 1),)),
+    (".size('a')", "math"): Call(0, "size", None, (Literal(0, "a"),)),
+}
+
+
+@pytest.mark.parametrize(("case", "node"), RESOLVED.items())
+def test_a_name_is_the_longest_that_is_declared_from_the_container_outwards(
+    case: tuple[str, str], node: Node
+) -> None:
+    source, container = case
+    assert resolved(parse(source), NAMES, container, LIBRARY, source) == node
+
+
+def test_a_variable_of_a_macro_hides_names_that_begin_like_it() -> None:
+    node = resolved(parse("[1].map(a, a.b.c) == [a.b.c]"), NAMES, "", LIBRARY)
+    hidden = Select(0, Select(0, Name(0, "a"), "b"), "c")
+    found = list(walk(node))
+    assert hidden in found
+    assert Name(0, "a.b.c") in found
+
+
+def test_a_signature_has_its_parameters_for_each_call_anew() -> None:
+    pair = Type("pair", (param("A"), param("B")))
+    functions = {
+        **LIBRARY,
+        "pair": Function("pair", (Overload((param("A"), param("B")), pair),), lambda a, b: None),
+        "same": Function(
+            "same", (Overload((Type("pair", (param("T"), param("T"))),), param("T")),), lambda a: a
+        ),
+    }
+
+    def kind(source: str) -> str:
+        return str(check(parse(source), Declarations.of({}), source, functions=functions))
+
+    assert kind("pair(1, 'a')") == "pair(int, string)"
+    assert kind("[pair(1, 'a'), pair(dyn(1), dyn('a'))]") == "list(pair(dyn, dyn))"
+    assert kind("pair(pair(1, 2), [])") == "pair(pair(int, int), list(dyn))"
+    assert kind("same(pair(1, 2)) + 1") == "int"
+    assert kind("same(pair([], ['a']))") == "list(string)"
+    with pytest.raises(CompileError, match=r"cel\.type"):
+        kind("same(pair(1, 'a'))")
 
 
 def test_declarations_of_the_same_facts_are_the_same() -> None:
     again = Declarations.from_schema(Schema.default())
     assert again == DEFAULT
     assert cel.compile("agent.id", declarations=again) is cel.compile("agent.id", declarations=DEFAULT)
-
-
-@pytest.mark.parametrize("given", [{"container": "a.b"}, {"functions": (print,)}])
-def test_containers_and_custom_functions_are_refused(given: dict[str, object]) -> None:
-    with pytest.raises(CompileError) as caught:
-        cel.compile("true", **given)  # type: ignore[arg-type]
-    assert caught.value.code == "cel.unsupported"

@@ -3,10 +3,11 @@
 Each file declares functions by name with their overloads, and says which codes they can fail with when their
 operands are of the right types. None of them reads a clock, the environment or the host's time zone.
 
-In: values as `cel.values` has them. Out: `LIBRARY`, the functions by name, and `FAILS`, what can go wrong in a
-rule that is well typed: `cel.overflow` (a number or time out of range), `cel.divide-by-zero`, `cel.out-of-range`
-(an index), `cel.no-such-field` (a key of an open map, an optional that is none), `cel.invalid` (what a conversion
-or a pattern refuses) and `cel.too-costly` (a value too large). Whatever is not in it never fails so.
+In: values as `cel.values` has them. Out: `LIBRARY`, the functions by name, and `FAILS`, what can go wrong in
+a rule that is well typed: `cel.overflow` (a number or time out of range), `cel.divide-by-zero`, `cel.out-of-
+range` (an index), `cel.no-such-field` (a key of an open map, an optional that is none), `cel.invalid` (what a
+conversion or a pattern refuses), `cel.too-costly` and `cel.too-deep` (a value too large). Whatever is not in
+it never fails so.
 """
 
 from __future__ import annotations

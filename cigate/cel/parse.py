@@ -130,9 +130,11 @@ class _Parser:
         if self.depth > _MAX_BRACKETS:
             raise _too_deep(self.source, self.places[self.here])
         node = self.operand()
-        if self.kinds[self.here] in _STRENGTH:
+        kind = self.kinds[self.here]
+        if kind in _STRENGTH:
             node = self.operation(node)
-        if self.kinds[self.here] == "?":
+            kind = self.kinds[self.here]
+        if kind == "?":
             at = self.take()
             yes = self.operation(self.operand())
             self.expect(":")
@@ -186,8 +188,7 @@ class _Parser:
         return node
 
     def primary(self) -> Node:
-        here = self.here
-        kind = self.kinds[here]
+        kind = self.kinds[self.here]
         if kind == WORD:
             return self.named(absolute=False)
         if kind == LITERAL:
@@ -212,28 +213,28 @@ class _Parser:
 
     def named(self, *, absolute: bool) -> Node:
         """A name, or the call of a function; `absolute` after a leading dot."""
-        at = self.take()
-        word = self.values[self.here - 1]
-        assert isinstance(word, str)
+        here = self.here
+        at, word = self.places[here], str(self.values[here])
         if word in RESERVED:
             fix = 'a field of this name is read as operand["name"]'
             raise CompileError.at(self.source, at, "cel.syntax", f"{word!r} is a reserved word", fix=fix)
-        if self.kinds[self.here] != "(":
+        self.here = here + 1
+        if self.kinds[here + 1] != "(":
             return Name(at, word, absolute)
         return self.called(at, f".{word}" if absolute else word, None)
 
     def selection(self, operand: Node) -> Node:
-        at = self.take()
-        optional = self.accept("?")
-        kind = self.kinds[self.here]
+        """`operand.field`, `operand.?field`, or the call of a method."""
+        dot = self.here
+        optional = self.kinds[dot + 1] == "?"
+        here = self.here = dot + 2 if optional else dot + 1
+        kind, name = self.kinds[here], str(self.values[here])
         if kind not in (WORD, QUOTED):
             self.refuse("a name after the dot")
-        name_at = self.take()
-        name = self.values[self.here - 1]
-        assert isinstance(name, str)
-        if self.kinds[self.here] == "(" and kind == WORD and not optional:
-            return self.called(name_at, name, operand)
-        return Select(at, operand, name, optional)
+        self.here = here + 1
+        if kind == WORD and self.kinds[here + 1] == "(" and not optional:
+            return self.called(self.places[here], name, operand)
+        return Select(self.places[dot], operand, name, optional)
 
     def called(self, at: int, name: str, target: Node | None) -> Node:
         self.here += 1
@@ -283,7 +284,8 @@ class _Parser:
 
     def number(self, minus: int | None) -> Node:
         """A literal; the minus before a number belongs to it, so that the least int64 can be written."""
-        at, value = self.take(), self.values[self.here - 1]
+        at, value = self.places[self.here], self.values[self.here]
+        self.here += 1
         if minus is not None and isinstance(value, int | float):
             at, value = minus, -value
         if type(value) is int and not -(2**63) <= value < 2**63:

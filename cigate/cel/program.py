@@ -158,8 +158,13 @@ def ready() -> None:
     Raises:
         EvaluationError: `cel.failed`, something does not load.
     """
-    used = "'a'.matches(pattern) && timestamp(0).getHours(zone) == 1"
-    compile(used)({"pattern": "a", "zone": "Europe/Paris"})
+    try:
+        import zoneinfo  # noqa: F401 - what an expression with a time zone loads
+
+        import re2  # noqa: F401 - what a pattern beyond literals loads
+    except ImportError as error:
+        raise EvaluationError("cel.failed", f"the evaluator does not load: {error}") from error
+    compile("text.matches(pattern)")({"text": "ab", "pattern": "(a|b)+\\b"})
 
 
 @cached(LRUCache(maxsize=_KEPT), lock=lock_over_forks())

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
 import pytest
 
 from cigate import cel
 from cigate.cel import CompileError, Declarations, EvaluationError, Observed
+from cigate.cel import program as program_module
+from cigate.cel.types import INT, record_of
 from cigate.facts import Facts, Schema
 
 DEFAULT = Declarations.from_schema(Schema.default())
 
 
-def test_importing_and_compiling_loads_no_evaluator() -> None:
-    heavy = "('celpy', 'lark', 'yaml', 'pendulum', 're2', 'cryptography')"
+def test_importing_compiling_and_evaluating_loads_nothing_heavy() -> None:
+    heavy = "('celpy', 'lark', 'yaml', 'pendulum', 're2', 'cryptography', 'zoneinfo')"
     script = (
-        "import sys; from cigate import cel; cel.compile('a == 1');"
+        "import sys; from cigate import cel; cel.compile('a == 1')({'a': 1});"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -176,40 +177,93 @@ def test_the_deepest_expression_that_compiles_also_evaluates(shape: str) -> None
     assert type(cel.compile(deepest)({"x": 1})) is bool
 
 
-def test_running_out_of_stack_is_an_evaluation_error() -> None:
+def test_running_out_of_stack_is_an_evaluation_error_whether_compiling_or_evaluating() -> None:
+    program = cel.compile("x == 1 && (y == 2 || z == 'nothing else says this')")
+    codes = set()
+
+    def deeper(run: Callable[[], object]) -> None:
+        try:
+            run()
+        except EvaluationError as error:
+            codes.add(error.code)
+        deeper(run)
+
+    with pytest.raises(RecursionError):
+        deeper(lambda: program({"x": 1, "y": 3, "z": 4}))
+    assert codes == {"cel.too-deep"}
+    assert program({"x": 1, "y": 3, "z": 4}) is False
+
+
+def test_a_value_that_is_too_deep_is_not_given_out() -> None:
     deep: object = 1
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(EvaluationError) as caught:
-        cel.compile("x == x")({"x": deep})
+        cel.compile("x")({"x": deep})
     assert caught.value.code == "cel.too-deep"
+    assert cel.compile("x == x")({"x": deep}) is True
 
 
-def test_whatever_the_engine_raises_is_an_evaluation_error() -> None:
-    class Broken(datetime):
-        def astimezone(self, tz: object = None) -> datetime:  # type: ignore[override]
-            raise LookupError("a bug")
+class _Broken(Mapping[str, object]):
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
+    def __getitem__(self, key: str) -> object:
+        raise self.error
+
+    def __iter__(self) -> Iterator[str]:
+        raise self.error
+
+    def __len__(self) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LookupError("private"), "cel.failed"),
+        (ZeroDivisionError("private"), "cel.failed"),
+        (RecursionError("private"), "cel.too-deep"),
+        (MemoryError("private"), "cel.too-costly"),
+    ],
+)
+@pytest.mark.parametrize("source", ["x.y == 1", "x.y == 1 || t", "l.exists(i, x.y == i) || t"])
+def test_whatever_a_callers_object_raises_is_an_evaluation_error(
+    error: Exception, code: str, source: str
+) -> None:
     with pytest.raises(EvaluationError) as caught:
-        cel.compile("x == x")({"x": Broken(2026, 1, 1, tzinfo=UTC)})
-    assert caught.value.code == "cel.failed"
+        cel.compile(source)({"x": _Broken(error), "l": [1], "t": True})
+    assert caught.value.code == code
+    assert "private" not in str(caught.value)
 
 
-def test_an_evaluator_that_does_not_load_is_an_evaluation_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cigate.cel.interpreter", None)
-    with pytest.raises(EvaluationError) as caught:
-        cel.compile("x == 'nothing else says this'")({"x": 1})
-    assert caught.value.code == "cel.failed"
+def test_what_no_program_may_swallow_passes() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        cel.compile("x.y == 1 || t")({"x": _Broken(KeyboardInterrupt()), "t": True})
 
 
-@pytest.mark.parametrize("passing", [MemoryError, KeyboardInterrupt])
-def test_what_no_program_may_swallow_passes(passing: type[BaseException]) -> None:
-    class Broken(datetime):
-        def astimezone(self, tz: object = None) -> datetime:  # type: ignore[override]
-            raise passing
+def test_python_is_made_at_the_first_evaluation_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
 
-    with pytest.raises(passing):
-        cel.compile("x == x")({"x": Broken(2026, 1, 1, tzinfo=UTC)})
+    def emit(node: object, **_: object) -> Callable[[object], int]:
+        made.append(node)
+        return lambda _: 1
+
+    monkeypatch.setattr(program_module, "emit", emit)
+    program = cel.compile("a + b + 'this is said nowhere else'")
+    assert made == []
+    program({})
+    program({})
+    assert made == [program.node]
+
+
+def test_a_policys_programs_are_told_apart_by_declarations_and_container() -> None:
+    declared = cel.compile("has(a.b)", declarations=Declarations.of({"a": record_of("a", {"b": INT})}))
+    assert declared({}) is False
+    with pytest.raises(EvaluationError):
+        cel.compile("has(a.b)")({})
+    assert cel.compile("x", container="a")({"a.x": 1, "x": 2}) == 1
+    assert cel.compile("x")({"a.x": 1, "x": 2}) == 2
 
 
 FORKS = """
@@ -217,14 +271,14 @@ import os, signal, sys, threading
 from cigate import cel
 
 cel.ready()
-assert "cigate.cel.interpreter" in sys.modules
+assert "re2" in sys.modules and "zoneinfo" in sys.modules
 done = threading.Event()
 
 def evaluate():
     at = 0
     while not done.is_set():
         at += 1
-        assert cel.compile(f"{at} == {at}")({}) is True
+        assert cel.compile(f"x == {at}")({"x": at}) is True
 
 threads = [threading.Thread(target=evaluate) for _ in range(2)]
 for thread in threads:
@@ -234,7 +288,7 @@ for at in range(25):
     child = os.fork()
     if child == 0:
         signal.alarm(10)  # ends a child that waits for a lock
-        os._exit(0 if cel.compile(f"{at} < {at + 1}")({}) is True else 1)
+        os._exit(0 if cel.compile(f"{at} < x && 'b1'.matches('(a|b)+[0-9]')")({"x": at + 1}) is True else 1)
     codes.add(os.waitpid(child, 0)[1])
 done.set()
 print(codes)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from cigate.cel.error import EvaluationError
 from cigate.cel.functions import Function, Overload
@@ -44,6 +43,8 @@ def _zone(name: str) -> tzinfo:
 def _named_zone(name: str) -> tzinfo:
     if _NAME.fullmatch(name) is None or name.lower().startswith(_NOT_ZONES):
         raise EvaluationError("cel.invalid", "a time zone is a name such as Europe/Paris, or +hh:mm")
+    from zoneinfo import ZoneInfo  # reads the tz database's place from files, which few expressions need
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # no such zone, a file that is none, a folder

@@ -13,7 +13,8 @@ from math import gcd, prod
 from typing import Any, Final
 
 from cigate import cel
-from cigate.cel.syntax import Call, Literal, Node, render_readable, walk
+from cigate.cel.rendering import render_readable
+from cigate.cel.syntax import Call, Literal, Node, walk
 from cigate.facts import FactType, Schema
 
 MOST_CASES: Final = 200

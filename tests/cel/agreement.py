@@ -1,8 +1,9 @@
 """Do four engines agree? Random expressions and facts, ours against each peer: `python -m tests.cel.agreement`.
 
 A case is one expression on one set of facts. The engines agree in it if all give the same value of the same type,
-or if all fail; and the two that check types agree on which expressions they refuse. Where they do not, an entry of `KNOWN` must explain it, from what the language says; an entry names
-the engine that is wrong, and never covers more than it must. What no entry explains is a bug, of ours or not.
+or if all fail; and the two that check types agree on which expressions they refuse. Where they do not, an entry of
+`KNOWN` must explain it, from what the language says; an entry names the engine that departs from it, and never
+covers more than it must. What no entry explains is a bug, of ours or not.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ def _refused(case: Case, said: str) -> bool:
     return isinstance(case.theirs, Failed) and case.theirs.refused and _matches(case.theirs, said)
 
 
+def _same_but_for(case: Case, pattern: str) -> bool:
+    """The two are the same once what matches is taken out of them."""
+    return not isinstance(case.ours, Failed) and re.sub(pattern, "", repr(case.theirs)) == repr(case.ours)
+
+
 def _matches(failed: Failed, said: str) -> bool:
     return re.search(said, failed.said) is not None
 
@@ -124,9 +130,31 @@ KNOWN: tuple[Known, ...] = (
         lambda case: _only(case, "No matching overloads found : @in"),
     ),
     Known(
+        GOOGLE,
+        "Ours: whatever may be compared with null, for a fact may be null; cel-cpp knows that it never is.",
+        lambda case: _refused(case, "'_[!=]=_' applied to '\\((null_type, .*|.*, null_type)\\)'"),
+    ),
+    Known(
+        GOOGLE,
+        "Type Conversions: a time as text has the digits that it needs (cel-go); cel-cpp writes 3, 6 or 9.",
+        lambda case: _same_but_for(case, r"(?<=\.\d)00(?=[sZ])|(?<=\.\d\d)0(?=[sZ])"),
+    ),
+    Known(
         RUST,
-        "Type Conversions: `string` takes a bool, `int` a timestamp; the crate has no such functions.",
-        lambda case: _only(case, "Undefined variable or function: '(string|int|getDate|get[A-Z]\\w+)'"),
+        "Type Conversions: a duration as text is in seconds; the crate writes hours and minutes.",
+        lambda case: case.reads(r"string\(") and case.reads(r"\bts\b|\bdu\b|timestamp|duration"),
+    ),
+    Known(
+        RUST,
+        "Maps: what can be no key is in no map (cel-go); the crate has an error for it.",
+        lambda case: _only(case, "cannot be used as a map key"),
+    ),
+    Known(
+        RUST,
+        "Functions: `string` of a bool, `int` of a timestamp, getters with a time zone: the crate has none.",
+        lambda case: (
+            isinstance(case.theirs, Failed) and case.reads(r"\b(string|int|timestamp)\(|get\w+\('|getDate")
+        ),
     ),
     Known(
         RUST,
@@ -157,6 +185,21 @@ KNOWN: tuple[Known, ...] = (
         RUST,
         "Type Conversions: octets that are no UTF-8 are an error; the crate replaces them.",
         lambda case: _ours_only(case, "invalid") and case.reads(r"string\("),
+    ),
+    Known(
+        RUST,
+        "Arithmetic: `-` is of numbers; the crate's of a bool is its opposite.",
+        lambda case: _ours_only(case, "no-such-overload") and case.reads("-\\("),
+    ),
+    Known(
+        RUST,
+        "Timestamps: a duration and a timestamp add up in either order; in the crate in one.",
+        lambda case: _only(case, r"duration \+ timestamp"),
+    ),
+    Known(
+        RUST,
+        "Timestamps: getters are of UTC; the crate keeps the offset that a time was written with.",
+        lambda case: case.reads(r"\+01:00") and case.reads("get[A-Z]"),
     ),
     Known(
         RUST,
@@ -246,7 +289,8 @@ def _judge(tally: Tally, engine: Engine, case: Case) -> None:
 
 def report(tally: Tally) -> Iterator[str]:
     """What a run found, for people."""
-    yield f"{tally.cases} cases, {tally.values} of them with a value, {tally.refused} expressions refused; compared: {dict(tally.compared)}"
+    yield f"{tally.cases} cases, {tally.values} of them with a value; {tally.refused} expressions were refused"
+    yield f"compared with {dict(tally.compared)}"
     for reason, count in tally.explained.most_common():
         yield f"{count:8} {reason}"
     for name, case in sorted(tally.bugs, key=lambda bug: len(bug[1].source))[:40]:

@@ -29,6 +29,7 @@ from cigate.cel.types import (
     UINT,
     list_of,
     map_of,
+    param,
 )
 from tests.oracles.outcome import EPOCH, Failed, Outcome, double
 
@@ -160,7 +161,7 @@ def type_of(written: Json) -> Type:
         case "abstractType":
             return Type(inside["name"], tuple(type_of(one) for one in inside.get("parameterTypes", ())))
         case "typeParam":
-            return Type(inside)
+            return param(inside)
     raise AssertionError(f"the suite has a type that was never seen: {written}")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from cigate.cel.error import EvaluationError
-from cigate.cel.syntax import Call, Comprehension, Has, Index, Literal, Node, Select, walk
+from cigate.cel.syntax import Call, Comprehension, Has, Index, ListOf, Literal, MapOf, Node, Select, walk
 
 Answer = Any
 """A value, or the EvaluationError instead of one."""
@@ -204,6 +204,14 @@ DEFECTS: Final[tuple[Defect, ...]] = (
         "error",
         "An index below zero is out of range; a string or bytes have no index (Lists).",
         lambda node, ours, theirs, facts: _failed(ours) and _has(node, Index),
+    ),
+    Defect(
+        "errors-as-items",
+        "'a' in {'b': x}",
+        "false",
+        "error",
+        "A list or a map with an item that is in error is in error (Evaluation).",
+        lambda node, ours, theirs, facts: _failed(ours) and _has(node, ListOf, MapOf),
     ),
     Defect(
         "division-of-doubles",

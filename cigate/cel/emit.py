@@ -20,7 +20,6 @@ from attrs import Factory, evolve, frozen
 
 from cigate.cel import emit_control, running
 from cigate.cel.emit_python import FACTS, Python, both, call, constant, is_not, name, pair, sequence
-from cigate.cel.error import EvaluationError
 from cigate.cel.fold import constants
 from cigate.cel.functions import Function
 from cigate.cel.operators import (
@@ -52,6 +51,7 @@ from cigate.cel.syntax import (
     Node,
     Select,
     path_of,
+    walk,
 )
 from cigate.cel.types import BOOL, TYPE_VALUES, Declarations
 from cigate.cel.values import result
@@ -60,6 +60,9 @@ _CHEAP: Final = frozenset(
     {"-_", NOT, "_-_", "_*_", "_/_", "_%_", "size", "type", "dyn", "int", "uint", "double"}
 )
 """What takes the same time whatever the size of its operands."""
+
+_FEW: Final = 8
+"""Calls that may take as long as their operands are large, which an expression may have uncounted."""
 
 _BOOLEAN_MACROS: Final = frozenset({"all", "exists", "exists_one", "existsOne"})
 
@@ -84,6 +87,8 @@ def emit(
         RecursionError: the stack is too short for it.
     """
     emitter = Emitter(Python(), functions, constants(node, functions), declarations, container)
+    if sum(1 for part in walk(node) if isinstance(part, Call) and emitter.takes_long(part)) > _FEW:
+        emitter = evolve(emitter, counts_all=True)
     value = emitter.value(node)
     if not emitter.is_bool(node):
         value = call(emitter.out.known(result), value)
@@ -98,6 +103,7 @@ class Emitter:
         out: the Python being written.
         folded: the values of the nodes that are constant, by the node's id.
         scope: what gives the value of a bound variable, by its name.
+        counts_all: count steps outside of loops too, for there is much else that may take long.
     """
 
     out: Python
@@ -106,6 +112,7 @@ class Emitter:
     declarations: Declarations | None
     container: str
     scope: Mapping[str, Callable[[], ast.expr]] = Factory(dict)
+    counts_all: bool = False
 
     def bound(self, variables: Mapping[str, Callable[[], ast.expr]]) -> Emitter:
         """The same within the scope of variables."""
@@ -158,8 +165,8 @@ class Emitter:
         value = self.value(node)
         if self.is_bool(node):
             return value
-        if self.is_known(node):
-            return self.apply(boolean, value)  # which raises
+        if isinstance(value, ast.Constant):
+            return value if type(value.value) is bool else self.apply(boolean, value)  # which raises
         value = self.out.held(value)
         with self.out.when(both(is_not(value, constant(True)), is_not(value, constant(False)))):
             self.out.do(self.apply(boolean, value))  # which raises
@@ -247,18 +254,7 @@ class Emitter:
         """Is a field there?"""
         if self.declarations is None or path_of(node.operand) is None or self.cannot_fail(node.operand):
             return self.apply(has, self.value(node.operand), constant(node.field))
-        return self.out.guarded(partial(self.forgiving, node))
-
-    def forgiving(self, node: Has) -> ast.expr:
-        """Is a declared field there? It is not, if its group is not known."""
-        found = self.out.fresh()
-
-        def handle(error: ast.expr) -> None:
-            self.out.assign(found, self.apply(running.absent, error))
-
-        with self.out.attempt(self.out.known(EvaluationError), handle):
-            self.out.assign(found, self.apply(has, self.value(node.operand), constant(node.field)))
-        return name(found)
+        return self.out.guarded(partial(emit_control.forgiving_has, self, node))
 
     # -- what evaluates all its parts
 
@@ -271,7 +267,7 @@ class Emitter:
             self.operands(*parts)
             return self.apply(running.no_function, constant(node.function))
         work = function.call
-        if not self.out.loops or node.function in _CHEAP or self.is_quick(node):
+        if not (self.out.loops or self.counts_all) or not self.takes_long(node):
             return self.apply(work, *self.operands(*parts))
         values = [self.out.held(one) for one in self.operands(*parts)]
         self.spend(self.apply(running.size, *values))
@@ -280,12 +276,14 @@ class Emitter:
             self.spend(self.apply(running.size, made))
         return made
 
-    def is_quick(self, node: Call) -> bool:
-        """Is it a comparison with something small, which takes no time whatever the facts?"""
-        if node.function not in RELATIONS or node.target is not None:
+    def takes_long(self, node: Call) -> bool:
+        """May it take longer the larger its operands are? Not so if it compares something with what is small."""
+        if node.target is None and (node.function in _CHEAP or node.function in (AND, OR, TERNARY)):
             return False
+        if node.target is not None or node.function not in RELATIONS:
+            return node.function not in _CHEAP
         sides = node.arguments[1:] if node.function == IN else node.arguments
-        return any(self.is_known(side) and running.size(self.known(side)) <= 1 for side in sides)
+        return not any(self.is_known(side) and running.size(self.known(side)) <= 1 for side in sides)
 
     def spend(self, steps: ast.expr) -> None:
         """Count steps."""

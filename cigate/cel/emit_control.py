@@ -30,8 +30,8 @@ from cigate.cel.emit_python import (
     sequence,
 )
 from cigate.cel.error import EvaluationError
-from cigate.cel.operators import items, make_map, pairs
-from cigate.cel.syntax import OR, Bind, Call, Comprehension, Node, walk
+from cigate.cel.operators import has, items, make_map, pairs
+from cigate.cel.syntax import OR, Bind, Call, Comprehension, Has, Node, walk
 from cigate.cel.values import NONE, NOTHING, Optional
 
 if TYPE_CHECKING:
@@ -118,6 +118,19 @@ def ternary(emitter: Emitter, condition: Node, yes: Node, no: Node) -> ast.expr:
             out.assign(found, value)
         block.extend(assigned)
     out.either(test, if_true, if_false)
+    return name(found)
+
+
+def forgiving_has(emitter: Emitter, node: Has) -> ast.expr:
+    """`has` of a declared field, which is not there if its group is not known."""
+    out = emitter.out
+    found = out.fresh()
+
+    def handle(caught: ast.expr) -> None:
+        out.assign(found, emitter.apply(running.absent, caught))
+
+    with out.attempt(out.known(EvaluationError), handle):
+        out.assign(found, emitter.apply(has, emitter.value(node.operand), constant(node.field)))
     return name(found)
 
 

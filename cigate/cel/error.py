@@ -67,7 +67,8 @@ class EvaluationError(CigateError):
 
     Codes: `cel.no-such-field`, `cel.no-such-overload`, `cel.overflow`, `cel.divide-by-zero`,
     `cel.out-of-range` (an index), `cel.invalid` (a value that a conversion refuses), `cel.too-deep`,
-    `cel.input`, `cel.result`, `cel.failed` (anything else).
+    `cel.input`, `cel.result`, `cel.too-costly` (too many steps, or a value too large), `cel.failed` (anything
+    else).
     """
 
 

@@ -32,7 +32,7 @@ Value: TypeAlias = int | float | str | bytes
 
 _TOKEN: Final = re.compile(
     r"""
-    (?:[ \t\n\f\r]+|//[^\r\n]*)*
+    (?:[ \t\n\f\r]++|//[^\r\n]*+)*+
     (?:(?P<word>(?![rRbB]{1,2}["'])[_a-zA-Z][_a-zA-Z0-9]*)
       |(?P<symbol>\|\||&&|==|!=|<=|>=|[-+*/%<>!?:,()\[\]{}]|\.(?![0-9]))
       |(?P<plain>"(?!"")[^"\\\r\n]*"|'(?!'')[^'\\\r\n]*')
@@ -44,14 +44,18 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-"""A token after blanks and comments. Of literals the common forms are whole; the rest begin here only."""
+"""A token after blanks and comments. Of literals the common forms are whole; the rest begin here only.
+
+What is skipped is never given back (`*+`): else a character that starts nothing would be looked for within a
+comment, and in every way that blanks can be split (threats B8).
+"""
 
 _NUMBER: Final = re.compile(
     r"(?P<float>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)"
     r"|(?P<integer>0[xX][0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU]?)"
 )
 _LETTER: Final = re.compile(r"[_a-zA-Z]")
-_BLANK: Final = re.compile(r"(?:[ \t\n\f\r]+|//[^\r\n]*)*")
+_BLANK: Final = re.compile(r"(?:[ \t\n\f\r]++|//[^\r\n]*+)*+")
 _ESCAPE: Final = re.compile(
     r"\\(?:(?P<simple>[abfnrtv\\?\"'`])|[xX](?P<hex>[0-9a-fA-F]{2})|(?P<octal>[0-3][0-7]{2})"
     r"|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8}))"

@@ -68,6 +68,8 @@ class Substitution:
 
     def fits(self, one: Type, other: Type) -> bool:
         """Can both be of one type?"""
+        if not one.is_open and not other.is_open:
+            return self._fits(one, other)  # which says nothing of any parameter
         return self.all_fit(((one, other),))
 
     def joined(self, one: Type, other: Type) -> Type | None:

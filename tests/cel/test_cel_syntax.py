@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import pickle
 import sys
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cigate.cel import CompileError, UInt, parse
+from cigate.cel import CompileError, Declarations, UInt, check, parse
+from cigate.cel.library import LIBRARY
 from cigate.cel.macros import variables_of
 from cigate.cel.parse import MAX_DEPTH
 from cigate.cel.rendering import render, render_readable
+from cigate.cel.resolve import resolved
 from cigate.cel.syntax import (
     BINARY,
     MACROS,
@@ -32,6 +35,7 @@ from cigate.cel.syntax import (
     path_of,
     walk,
 )
+from cigate.cel.types import DYN, STRING, list_of, map_of
 
 FULL_FORM = {
     "a || b && c": "(a || (b && c))",
@@ -283,6 +287,34 @@ def test_an_error_shows_the_line_and_a_caret_under_the_place() -> None:
     assert str(caught.value).splitlines()[1:] == ["    b = c", "      ^"]
 
 
+HOSTILE = {
+    "blanks before what starts nothing": "a" + " " * 16_000 + "#",
+    "comments before what starts nothing": "a" + "//b + c\n" * 2_000 + "#",
+    "lines of blanks": " \n" * 8_000 + "#",
+    "an open string": "'" + "\\n" * 8_000,
+    "an open triple string": "'''" + "''a" * 5_000,
+    "a long name": "a" * 16_000 + "#",
+    "a long number": "1" * 16_000,
+    "a long float": "." + "1" * 16_000 + "e",
+    "an open name": "a.`" + "b" * 16_000,
+}
+
+
+@pytest.mark.parametrize("source", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_takes_more_than_time_in_proportion_to_its_length(source: str) -> None:
+    begun = time.process_time()
+    with pytest.raises(CompileError):
+        parse(source)
+    assert time.process_time() - begun < 0.5
+
+
+def test_what_starts_nothing_is_not_looked_for_in_the_comment_before_it() -> None:
+    with pytest.raises(CompileError) as caught:
+        parse("a // + b\n #")
+    assert (caught.value.where, caught.value.code) == ("2:2", "cel.syntax")
+    assert "'#' starts nothing" in caught.value.message
+
+
 def test_a_long_line_is_cut_around_the_caret() -> None:
     with pytest.raises(CompileError) as caught:
         parse("a " * 400)
@@ -375,6 +407,21 @@ def test_the_readable_form_of_a_tree_parses_to_the_same_tree(node: Node) -> None
     assert parse(readable) == normal
     assert parse(render_readable(normal)) == normal
     assert len(readable) <= len(render(node)) + 2
+
+
+@given(trees(), st.sampled_from([None, Declarations.of({"a": STRING, "bc": list_of(map_of(STRING, DYN))})]))
+def test_only_a_compile_error_escapes_the_stages_behind(
+    node: Node, declarations: Declarations | None
+) -> None:
+    code = "none"
+    try:
+        check(resolved(node, declarations, "a", LIBRARY), declarations)
+    except CompileError as error:
+        code = error.code
+    unchecked = {"none", "cel.unknown-name", "cel.literal"}
+    assert code in (
+        unchecked | {"cel.unknown-field", "cel.type", "cel.arguments"} if declarations else unchecked
+    )
 
 
 @given(st.text() | st.text(st.sampled_from("ab.?:!-+*/%<>=&|()[]{}'\"`\\rbux019, \n"), max_size=60))

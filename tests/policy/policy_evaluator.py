@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from cigate import cel
-from cigate.cel.syntax import Call, Comprehension, Has, Index, ListOf, Literal, MapOf, Name, Node, Select
+from cigate.cel.syntax import (
+    Bind,
+    Call,
+    Comprehension,
+    Has,
+    Index,
+    ListOf,
+    Literal,
+    MapOf,
+    Name,
+    Node,
+    Select,
+)
 
 
 class _None(Exception):
@@ -17,15 +29,27 @@ class _Unknown(_None):
     """No value, for what it reads is not known."""
 
 
+class _Maybe(tuple[Any, ...]):
+    """An optional: what it holds, or nothing."""
+
+    __slots__ = ()
+
+
 def worth(node: Node, names: Mapping[str, Any]) -> Any:
     """The value of an expression of the grammar above; `_None` where it has none."""
     match node:
         case Literal(value=value):
             return value
         case Name(name=name):
-            return _member(names, name)
-        case Select(operand=operand, field=name):
-            return _member(worth(operand, names), name)
+            found = _member(names, name)
+            if isinstance(found, _None):
+                raise found
+            return found
+        case (
+            Select(operand=operand, field=name, optional=optional)
+            | Index(operand=operand, index=Literal(value=str() as name), optional=optional)
+        ):
+            return _selected(worth(operand, names), name, optional)
         case Has(operand=operand, field=name):
             try:
                 return name in worth(operand, names)
@@ -35,16 +59,27 @@ def worth(node: Node, names: Mapping[str, Any]) -> Any:
             return tuple(worth(item, names) for item in items)
         case MapOf(entries=()):
             return {}
-        case Comprehension(kind=kind, operand=operand, variable=variable, arguments=(body,)):
-            each = [_attempt(body, {**names, variable: item}) for item in worth(operand, names)]
+        case Comprehension(kind=kind, operand=operand, variable=variable, arguments=(body,), second=second):
+            pairs = enumerate(worth(operand, names))
+            each = [
+                _attempt(body, {**names, **({variable: at, second: item} if second else {variable: item})})
+                for at, item in pairs
+            ]
             return _kleene(each, decides=kind == "exists")
+        case Bind(variable=variable, value=value, body=body):
+            return worth(body, {**names, variable: _tried(value, names)})
+        case Call(function="orValue", target=target, arguments=(default,)) if target is not None:
+            found = worth(target, names)
+            return found[0] if found else worth(default, names)
+        case Call(function="hasValue", target=target) if target is not None:
+            return bool(worth(target, names))
         case Call(function="_&&_" | "_||_" as function, arguments=parts):
             return _kleene([_attempt(part, names) for part in parts], decides=function == "_||_")
         case Call(function="_?_:_", arguments=(condition, yes, no)):
             return worth(yes if _bool(worth(condition, names)) else no, names)
         case Call(function=function, arguments=parts):
             return _applied(function, [worth(part, names) for part in parts])
-        case Index():
+        case _:
             raise AssertionError("not in the grammar")
 
 
@@ -54,6 +89,23 @@ def _member(of: Any, name: str) -> Any:
     if name not in of:
         raise _Unknown
     return of[name]
+
+
+def _selected(of: Any, name: str, optional: bool) -> Any:
+    if isinstance(of, _Maybe):
+        return _selected(of[0], name, True) if of else of
+    if not optional:
+        return _member(of, name)
+    if not isinstance(of, Mapping):
+        raise _None
+    return _Maybe((of[name],) if name in of else ())
+
+
+def _tried(node: Node, names: Mapping[str, Any]) -> Any:
+    try:
+        return worth(node, names)
+    except _None as error:
+        return error
 
 
 def _attempt(node: Node, names: Mapping[str, Any]) -> Any:

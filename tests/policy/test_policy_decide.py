@@ -226,6 +226,9 @@ def test_an_open_fact_of_another_type_than_it_is_compared_with_is_an_error_and_n
         "!(device.posture.compliant != false)",
         "device.posture.compliant in [false]",
         "[1, 2].exists(n, device.posture.compliant == (n == 3))",
+        "[4, 5].exists(i, n, device.posture.compliant == (n == i))",
+        "cel.bind(c, device.posture.compliant, c == false)",
+        "cel.bind(no, false, device.posture.compliant == no)",
         "variables.bad",
     ]
     for expression in expressions:

@@ -186,6 +186,8 @@ HIDING = {
     "an allow rule, deeper": allow("(risk.score < 30 || has(parameters.tag)) && has(parameters.ref)"),
     "an approval rule": ask("risk.score > 80 || !has(parameters.ref)"),
     "a throttle rule": throttle("!has(parameters.ref) || risk.score > 80", key=["agent.id"]),
+    "a default that closes": allow("risk.score < 30 && parameters.?sure.orValue(false)"),
+    "a default that restricts": ask("risk.score > 80 || parameters.?wild.orValue(true)"),
     "a comparison of both": allow("has(parameters.ref) && parameters.ref == string(risk.score)"),
 }
 
@@ -193,7 +195,7 @@ HIDING = {
 @pytest.mark.parametrize("case", HIDING)
 def test_an_absent_fact_excuses_no_error_but_its_own(case: str) -> None:
     engine = policy(allow(), HIDING[case])
-    for parameters in ({"ref": "main"}, {}):
+    for parameters in ({"ref": "main", "sure": True, "wild": False}, {}):
         decision = engine.decide(facts(risk=None, parameters=parameters))
         assert decision.code == "policy.rule-error", decision.explain()
     assert engine.decide(facts(parameters={})).effect is not Effect.DENY
@@ -263,3 +265,18 @@ def test_where_an_open_fact_can_be_compared_another_type_is_an_error(expression:
         for value in (True, False, "false", 0)
     ]
     assert codes == ["policy.allowed", "policy.denied", "policy.rule-error", "policy.rule-error"]
+
+
+def test_a_default_stands_for_an_absent_fact_and_hides_nothing_that_a_fact_says() -> None:
+    sure = policy(allow("device.posture.?sure.orValue(false)"))
+    wild = policy(allow(), deny("device.posture.?wild.orValue(true)"))
+    for engine, name, opening in ((sure, "sure", True), (wild, "wild", False)):
+        opens = [
+            engine.decide(facts(device={"posture": posture})).effect is Effect.ALLOW
+            for posture in ({name: opening}, {name: not opening}, {name: "true"}, {name: "false"}, {})
+        ]
+        assert opens == [True, False, False, False, False]
+    # False as a fact decides: the risk that nobody knows is not read.
+    both = policy(allow("agent.managed"), allow("parameters.?sure.orValue(false) && risk.score < 30"))
+    assert both.decide(facts(risk=None, parameters={"sure": False})).effect is Effect.ALLOW
+    assert both.decide(facts(risk=None, parameters={})).code == "policy.rule-error"

@@ -62,6 +62,9 @@ PLAIN = st.sampled_from(
         'parameters.ref == "main"',
         "(agent.managed ? risk.score : cost.estimate) > 20",
         "(parameters.count < 3 ? agent.managed : agent.trusted)",
+        "cel.bind(s, risk.score, s > 10 && s != cost.estimate)",
+        "user.roles.exists(i, r, i > 0 && r == user.team)",
+        "cel.bind(a, device.posture.age, a == 7)",
         "variables.calm",
         "variables.fresh",
         "true",
@@ -79,6 +82,10 @@ PRESENT = st.sampled_from(
         '"count" in parameters',
         "size(history) > 0",
         "device.posture != {}",
+        "device.posture.?ok.orValue(false)",
+        'device.?posture["ok"].orValue(false)',
+        "!device.posture.?ok.orValue(true)",
+        "parameters.?ref.hasValue()",
         "variables.described",
     ]
 )

@@ -284,6 +284,31 @@ WRONG = {
         "policy.shadowed-name",
         "agent",
     ),
+    "a second loop variable that hides a fact": (
+        "  rules:\n    - {name: a, effect: deny, expression: 'user.roles.exists(i, agent, agent == \"x\")'}\n",
+        "6:55",
+        "policy.shadowed-name",
+        "agent",
+    ),
+    "a binding that hides a fact": (
+        "  rules:\n    - {name: a, effect: deny, expression: 'cel.bind(agent, 1, agent == 2)'}\n",
+        "6:48",
+        "policy.shadowed-name",
+        "agent",
+    ),
+    "a binding that hides a library": (
+        "  rules:\n    - {name: a, effect: deny, expression: 'cel.bind(math, 1, math == 2)'}\n",
+        "6:48",
+        "policy.shadowed-name",
+        "library",
+    ),
+    "an optional of an open fact, compared": (
+        "  rules:\n    - name: a\n      effect: deny\n      on_unknown: ignore\n"
+        "      expression: device.posture.?ok == optional.of(false)\n",
+        "9:38",
+        "policy.type",
+        "compare the fact itself",
+    ),
     "a misspelt fact, plain": (
         "  rules:\n    - name: a\n      effect: deny\n      expression: agent.manged\n",
         "8:24",

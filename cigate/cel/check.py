@@ -247,7 +247,7 @@ class _Checker:
         match node.kind:
             case "map" | "transformList":
                 return list_of(kinds[-1])
-            case "filter":
+            case "filter" | "sortBy":
                 return list_of(item)
             case "transformMap":
                 return map_of(first, kinds[-1])
@@ -422,5 +422,5 @@ _SPECIAL: Final[Mapping[str, Callable[[_Checker, Call], Type]]] = {
     **dict.fromkeys(_EQUALITIES, _Checker.equality),
     **dict.fromkeys(_ORDERINGS, _Checker.ordering),
 }
-_MAKES: Final = frozenset({"map", "transformList", "transformMap", "transformMapEntry"})
+_MAKES: Final = frozenset({"map", "sortBy", "transformList", "transformMap", "transformMapEntry"})
 """The macros whose last argument is what they make; all others have tests only."""

@@ -112,7 +112,7 @@ class _Estimate:
         work = over.work + rounds * _work(parts)
         if node.kind in _BOOLEAN:
             return _Cost(work)
-        if node.kind == "filter":
+        if node.kind in ("filter", "sortBy"):
             return _Cost(work, over.items, over.nested)
         made = rounds * parts[-1].items if node.kind in ("transformMapEntry", *_ONCE) else rounds
         return _Cost(work, made, parts[-1].items)

@@ -30,6 +30,7 @@ from cigate.cel.emit_python import (
     sequence,
 )
 from cigate.cel.error import EvaluationError
+from cigate.cel.library.lists import sort_by_keys
 from cigate.cel.operators import has, items, make_map, pairs
 from cigate.cel.syntax import OR, Bind, Call, Comprehension, Has, Node, walk
 from cigate.cel.values import NONE, NOTHING, Optional
@@ -174,15 +175,18 @@ def comprehension(emitter: Emitter, node: Comprehension) -> ast.expr:
             return _exactly_one(emitter, node)
         case "optMap" | "optFlatMap":
             return _of_optional(emitter, node)
+        case "sortBy":
+            return _sorted(emitter, node)
         case _:
             return _collected(emitter, node)
 
 
 @contextmanager
-def _round(emitter: Emitter, node: Comprehension) -> Iterator[tuple[Emitter, list[ast.expr], list[ast.stmt]]]:
+def _round(
+    emitter: Emitter, node: Comprehension, over: ast.expr
+) -> Iterator[tuple[Emitter, list[ast.expr], list[ast.stmt]]]:
     """One round of a loop: what lowers its body, its variables, and what is done after the last round."""
     out = emitter.out
-    over = emitter.value(node.operand)
     names = [node.variable, node.second] if node.second else [node.variable]
     variables = tuple(out.fresh() for _ in names)
     over = emitter.apply(pairs if node.second else items, over)
@@ -211,7 +215,7 @@ def _quantified(emitter: Emitter, node: Comprehension) -> ast.expr:
     found, error = out.fresh(), out.fresh()
     out.assign(found, constant(not deciding))
     out.assign(error, constant(None))
-    with _round(emitter, node) as (inside, _, after):
+    with _round(emitter, node, emitter.value(node.operand)) as (inside, _, after):
         if inside.cannot_fail(predicate) and inside.is_bool(predicate):
             out.assign(found, inside.truth(predicate))
         else:
@@ -232,7 +236,7 @@ def _exactly_one(emitter: Emitter, node: Comprehension) -> ast.expr:
     (predicate,) = node.arguments
     count = out.fresh()
     out.assign(count, constant(0))
-    with _round(emitter, node) as (inside, _, _after):
+    with _round(emitter, node, emitter.value(node.operand)) as (inside, _, _after):
         with out.when(inside.truth(predicate)):
             out.increment(count)
     return equals(name(count), constant(1))
@@ -243,7 +247,7 @@ def _collected(emitter: Emitter, node: Comprehension) -> ast.expr:
     out = emitter.out
     made = out.fresh()
     out.assign(made, sequence([]))
-    with _round(emitter, node) as (inside, variables, _after):
+    with _round(emitter, node, emitter.value(node.operand)) as (inside, variables, _after):
         *filters, last = (None, *node.arguments) if node.kind != "filter" else (*node.arguments, None)
         with out.apart() as kept:
             value = variables[0] if last is None else inside.value(last)
@@ -262,6 +266,19 @@ def _collected(emitter: Emitter, node: Comprehension) -> ast.expr:
             out.either(inside.truth(predicate), kept, [])
     is_map = node.kind in ("transformMap", "transformMapEntry")
     return emitter.apply(make_map, name(made)) if is_map else name(made)
+
+
+def _sorted(emitter: Emitter, node: Comprehension) -> ast.expr:
+    """`sortBy`: the items of a list in the order of what is worked out for each."""
+    out = emitter.out
+    (key,) = node.arguments
+    over = out.held(emitter.value(node.operand))
+    keys = out.fresh()
+    out.assign(keys, sequence([]))
+    with _round(emitter, node, over) as (inside, _, _after):
+        out.do(call(attribute(name(keys), "append"), inside.value(key)))
+    emitter.spend(emitter.apply(running.size, name(keys)))
+    return emitter.apply(sort_by_keys, over, name(keys))
 
 
 def _of_optional(emitter: Emitter, node: Comprehension) -> ast.expr:

@@ -38,6 +38,7 @@ MACROS: Final = {
     "transformMapEntry": (3, 4),
     "optMap": (2,),
     "optFlatMap": (2,),
+    "sortBy": (2,),
 }
 """The comprehension macros, and how many arguments each takes (a variable counts as one)."""
 

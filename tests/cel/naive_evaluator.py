@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from cigate.cel.error import EvaluationError
 from cigate.cel.library import LIBRARY
+from cigate.cel.library.lists import sort_by_keys
 from cigate.cel.operators import (
     OPERATORS,
     boolean,
@@ -151,6 +152,8 @@ class Naive:
         if node.kind in ("exists_one", "existsOne"):
             truths = [strict(boolean, one[0]) for one in found]
             return each(truths, lambda all_of_them: all_of_them.count(True) == 1)
+        if node.kind == "sortBy":
+            return each([one[0] for one in found], lambda keys: sort_by_keys(operand, keys))
         tests = [
             True if len(one) == 1 and node.kind != "filter" else strict(boolean, one[0]) for one in found
         ]

@@ -209,6 +209,8 @@ VALUES: dict[str, object] = {
     "cel.bind(x, 1, cel.bind(x, x + 1, x + 1))": 3,
     "l.map(x, cel.bind(y, x * x, y + y))": [2, 8, 18],
     "cel.bind(x, l, x.exists(l, l == 3))": True,
+    "l.sortBy(x, -x)": [3, 2, 1],
+    "[{'n': 2}, {'n': 1}].sortBy(x, x.n).map(x, x.n)": [1, 2],
     # two variables
     "l.all(i, x, x == i + 1)": True,
     "{'k': 1}.exists(k, v, k == 'k' && v == 1)": True,
@@ -313,6 +315,9 @@ ERRORS = {
     "[?a.b]": "cel.no-such-overload",
     "{?'k': a.b}": "cel.no-such-overload",
     "l.transformMapEntry(i, x, x)": "cel.no-such-overload",
+    "a.sortBy(x, x)": "cel.no-such-overload",
+    "l.sortBy(x, [x])": "cel.no-such-overload",
+    "l.sortBy(x, 1 / (x - 1))": "cel.divide-by-zero",
     "l.transformMapEntry(i, x, {'k': x})": "cel.invalid",
     "cel.bind(x, a.missing, x)": "cel.no-such-field",
 }

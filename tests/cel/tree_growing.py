@@ -175,6 +175,7 @@ class _Growing:
                 lambda depth: self.macro("map", self.pick(["list", "map"]), "int", depth=depth),
                 lambda depth: self.macro("map", self.pick(["list", "map"]), "bool", "int", depth=depth),
                 lambda depth: self.macro("filter", "list", "bool", depth=depth),
+                lambda depth: self.macro("sortBy", self.pick(["list", "list", "map"]), "int", depth=depth),
                 lambda depth: self.macro("transformList", self.pick(["list", "map"]), "int", depth=depth),
                 lambda depth: self.macro("transformList", "list", "bool", "int", depth=depth),
             ]

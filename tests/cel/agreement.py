@@ -150,6 +150,11 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         GOOGLE,
+        "Macros: a loop goes through what is dynamic; cel-cpp refuses an item of a list of no type.",
+        lambda case: _refused(case, "cannot be the range of a comprehension"),
+    ),
+    Known(
+        GOOGLE,
         "Type Conversions: `int` is of no bool; cel-cpp has one where types are dynamic.",
         lambda case: _ours_only(case, r"no-such-overload.*\(bool\)") and case.reads(r"\bint\("),
     ),

@@ -222,13 +222,13 @@ class Expressions:
         return f"({self.next(kind, depth)})"
 
     def _membership(self, kind: Type, depth: int) -> str:
-        wanted, holder = self.random.choice(
-            ((INT, INTS), (STRING, STRINGS), (STRING, COUNTS), (STRING, OPEN))
-        )
+        holders = ((INT, INTS), (STRING, STRINGS), (STRING, COUNTS), (STRING, OPEN))
+        wanted, holder = self.random.choice(holders if "m" in self.names else holders[:3])
         return f"({self.next(wanted, depth)} in {self.next(holder, depth)})"
 
     def _presence(self, kind: Type, depth: int) -> str:
-        holder = self.random.choice(("m", "mi", "m.k", "{'a': 1}"))
+        holders = ("mi", "{'a': 1}", "m", "m.k")
+        holder = self.random.choice(holders if "m" in self.names else holders[:2])
         return f"has({holder}.{self.random.choice('abk')})"
 
     def _text_test(self, kind: Type, depth: int) -> str:

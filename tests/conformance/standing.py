@@ -9,7 +9,7 @@ from functools import cache
 from cigate import cel
 from cigate.cel.functions import Function, Overload
 from tests.conformance.cases import Case, Json, case, excluded, type_of
-from tests.conformance.suite import tests
+from tests.conformance.suite import whole_suite
 from tests.oracles.engines import OURS, Engine, agree, attempt
 from tests.oracles.outcome import Failed, Outcome
 
@@ -23,7 +23,7 @@ def in_scope() -> tuple[Case, ...]:
     """
     return tuple(
         case(each["section"], each["test"], each["type"])
-        for each in tests()
+        for each in whole_suite()
         if excluded(each["section"], each["test"]) is None
     )
 

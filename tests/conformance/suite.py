@@ -29,7 +29,7 @@ class SuiteMissing(Exception):
 
 
 @cache
-def tests() -> tuple[dict[str, Any], ...]:
+def whole_suite() -> tuple[dict[str, Any], ...]:
     """Every test of the suite: `section`, `test` (the message SimpleTest as JSON), `type` (what cel-go deduced).
 
     Raises:

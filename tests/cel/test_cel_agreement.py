@@ -24,20 +24,30 @@ def test_the_same_seed_gives_the_same_cases():
     assert run(5, 400) == run(5, 400)
 
 
-@pytest.mark.parametrize("engine", [GOOGLE, RUST], ids=lambda one: one.name)
+def false_is_true(found):
+    return ("bool", True) if found == ("bool", False) else found
+
+
+def division_by_zero_is_zero(found):
+    return ("int", 0) if isinstance(found, Failed) and "divide-by-zero" in found.said else found
+
+
+def an_int_is_a_uint(found):
+    return ("uint", found[1]) if found == ("int", 1) else found
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("engine", "wrong"),
     [
-        lambda found: ("bool", True) if found == ("bool", False) else found,
-        lambda found: ("int", 0) if isinstance(found, Failed) and "divi" in found.said else found,
-        lambda found: ("uint", found[1]) if found == ("int", 1) else found,
+        (GOOGLE, false_is_true),
+        (GOOGLE, division_by_zero_is_zero),
+        (GOOGLE, an_int_is_a_uint),  # the crate's uint comes to Python as an int, so it can't tell
+        (RUST, false_is_true),
+        (RUST, division_by_zero_is_zero),
     ],
-    ids=["false is true", "division by zero is zero", "an int is a uint"],
 )
 def test_a_wrong_answer_of_ours_is_found(engine, wrong, monkeypatch):
     """A harness that sees nothing passes as well as one that finds nothing wrong."""
-    if engine is RUST and wrong(("int", 1)) != ("int", 1):
-        pytest.xfail("the crate's integers come to Python without their sign's type")
     whole = agreement.OURS
 
     class Mutant:

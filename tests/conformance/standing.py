@@ -49,18 +49,22 @@ def passes(engine: Engine, one: Case) -> bool:
 
 def ours(one: Case) -> tuple[str | None, Outcome]:
     """What ours comes to: the type, where the case asks for it, and the outcome."""
-    declarations = cel.Declarations.of(one.names) if one.checked else None
     try:
-        program = cel.compile(
-            one.source,
-            declarations=declarations,
-            container=one.container,
-            functions=tuple(_function(name, overloads) for name, overloads in one.functions),
-        )
+        program = compiled(one)
     except cel.CompileError as error:  # what is wrong for every input is found at load
         return ("none, for it does not compile" if one.deduced else None), Failed(str(error))
     deduced = None if one.deduced is None else str(program.type)
     return deduced, None if one.expected is None else attempt(program, one.bindings)
+
+
+def compiled(one: Case) -> cel.Program:
+    """The expression of a case by ours, its types checked where the case has it so."""
+    return cel.compile(
+        one.source,
+        declarations=cel.Declarations.of(one.names) if one.checked else None,
+        container=one.container,
+        functions=tuple(_function(name, overloads) for name, overloads in one.functions),
+    )
 
 
 def _function(name: str, overloads: Iterable[Json]) -> Function:

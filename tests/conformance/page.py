@@ -42,8 +42,8 @@ def page() -> str:
     lines += [
         "## Where cel-python differs",
         "",
-        "`cigate policy check --second-opinion` knows these by name, and counts them apart. On Python 3.11 cel-python also runs",
-        "out of stack at some fifty levels (`too-deep`).",
+        "`cigate policy check --second-opinion` knows these by name, and counts them apart. On Python 3.11",
+        "cel-python also runs out of stack at some fifty levels (`too-deep`).",
         "",
         "| | example | cel-python gives | right is | the language says |",
         "| --- | --- | --- | --- | --- |",

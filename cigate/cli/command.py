@@ -182,6 +182,11 @@ def command_line() -> argparse.ArgumentParser:
     )
     made = verb(policy, "check", "policy.check", "load a policy; errors as FILE:LINE:COLUMN: code: text")
     made.add_argument("file", metavar="FILE")
+    made.add_argument(
+        "--second-opinion",
+        action="store_true",
+        help="evaluate its expressions in cel-python too, over cases made from them; exit 1 if they differ",
+    )
     for name, text in (("decide", "decide on a document of facts"), ("explain", "the same, in words")):
         made = verb(policy, name, f"policy.{name}", text)
         made.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from cigate.cli.folder import read_input, show
+from cigate.cli.folder import read_input, say, show
 from cigate.config import read_configuration, schema_of
 from cigate.decision import Decision, Effect
 from cigate.errors import ConfigError, RequestError
@@ -19,15 +19,22 @@ _EXIT = {Effect.ALLOW: 0, Effect.DENY: 10, Effect.REQUIRE_APPROVAL: 11, Effect.T
 
 def check(arguments: argparse.Namespace) -> int:
     engine = _from_file(arguments.file, arguments)
-    show(
-        {
-            "name": engine.name,
-            "sequence": engine.sequence,
-            "digest": engine.digest,
-            "rules": len(engine.rules),
-        }
-    )
-    return 0
+    said: dict[str, object] = {
+        "name": engine.name,
+        "sequence": engine.sequence,
+        "digest": engine.digest,
+        "rules": len(engine.rules),
+    }
+    if not arguments.second_opinion:
+        show(said)
+        return 0
+    from cigate.policy.second_opinion import second_opinion  # imports another engine, for whoever asks
+
+    opinion = second_opinion(engine.text, engine.schema, arguments.file)
+    for difference in opinion.differences:
+        say(str(difference))
+    show({**said, "second_opinion": opinion.to_json()})
+    return 1 if opinion.differences else 0
 
 
 def decide(arguments: argparse.Namespace) -> int:

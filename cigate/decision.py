@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
-from html import escape
 from types import MappingProxyType
 from typing import Any, Final, NewType, Protocol
 
@@ -314,6 +313,8 @@ class Decision:
         return "\n".join((f"{ruling.effect.value} ({ruling.code})", *reasons))
 
     def _repr_html_(self) -> str:
+        from html import escape  # for notebooks alone
+
         ruling = self._ruling
         if ruling.before is not None:
             return f"{ruling.before._repr_html_()}<p>{escape(ruling.note)}</p>"

@@ -8,19 +8,16 @@ evaluate them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
-from cachetools import LRUCache, cached
 
 from cigate.cel.check import check
 from cigate.cel.cost import bound
-from cigate.cel.emit import emit
 from cigate.cel.error import CompileError, EvaluationError
 from cigate.cel.functions import Function
 from cigate.cel.library import LIBRARY
-from cigate.cel.locks import lock_over_forks
 from cigate.cel.own import library_with
 from cigate.cel.parse import parse
 from cigate.cel.rendering import render_readable
@@ -167,7 +164,7 @@ def ready() -> None:
     compile("text.matches(pattern)")({"text": "ab", "pattern": "(a|b)+\\b"})
 
 
-@cached(LRUCache(maxsize=_KEPT), lock=lock_over_forks())
+@lru_cache(maxsize=_KEPT)
 def _compiled(
     source: str, declarations: Declarations | None, container: str, own: tuple[Function, ...]
 ) -> Program:
@@ -211,8 +208,10 @@ class _Same:
         return isinstance(other, _Same) and self.functions is other.functions
 
 
-@cached(LRUCache(maxsize=4 * _KEPT), lock=lock_over_forks())
+@lru_cache(maxsize=4 * _KEPT)
 def _code(node: Node, declarations: Declarations | None, container: str, functions: _Same) -> Code:
+    from cigate.cel.emit import emit  # who only loads a policy needs none of it
+
     return emit(node, functions=functions.functions, declarations=declarations, container=container)
 
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 Verb = Callable[[argparse.Namespace], int]
@@ -62,6 +61,8 @@ class _Version(argparse.Action):
     """Prints the version of the distribution; it is looked up only when somebody asks."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # searches the path, which takes longer than most verbs
+
         print(f"cigate {version('cigate-sdk')}")
         parser.exit()
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from attrs import evolve
 
-from cigate.cli.folder import configuration, read_input, say, show
+from cigate.cli.folder import configuration
+from cigate.cli.streams import read_input, say, show
 from cigate.decision import Decision
 from cigate.errors import LedgerError, RequestError
 from cigate.facts import Facts

@@ -69,13 +69,13 @@ class Candidates:
         """Which rules are true of a document that is not of the usual shape, or is the first; raises if it is odd.
 
         Code for one shape of documents is a third faster, and an agent's requests are nearly all of one. So the
-        usual shape is taken from the first document, and again from the second, fourth, eighth … that is not of it.
+        usual shape is that of the second document, and anew that of the fourth, eighth … that is not of it.
         """
         if self.general is None:
             self.general = self._compiled()
         found = self.general(document)
         self.unusual += 1
-        if self.unusual & (self.unusual - 1) == 0 and self.unusual < _MOST_KEPT:
+        if self.unusual > 1 and self.unusual & (self.unusual - 1) == 0 and self.unusual < _MOST_KEPT:
             self.which = self._shaped(document) or self.general
         return found
 

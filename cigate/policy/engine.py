@@ -6,11 +6,9 @@ can be made again, explained and proved about. Nothing in here lets an exception
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
@@ -28,16 +26,13 @@ from cigate.policy.reading import read
 from cigate.policy.rulings import ruling_of
 
 if TYPE_CHECKING:
-    from cigate.policy.residual import Residual
-
-_LOG: Final = logging.getLogger("cigate")
-
+    from cigate.policy.explaining.remaining import Residual
 
 @frozen(eq=False)
 class PolicyEngine:
     """A policy that is loaded, compiled once, and ready to decide from any thread.
 
-    Make one with `from_yaml` or `from_path`; then ask `decide`, or `cigate.policy.explain` why.
+    Make one with `from_yaml` or `from_path`; then ask `decide`, or `cigate.policy.explaining.explanation` why.
     """
 
     name: str
@@ -88,7 +83,8 @@ class PolicyEngine:
             PolicyError: as `from_yaml`; `policy.unreadable`, or `policy.encoding` if it is not UTF-8.
         """
         try:
-            text = Path(path).read_bytes().decode("utf-8")
+            with open(path, "rb") as file:
+                text = file.read().decode("utf-8")
         except OSError as error:
             raise PolicyError(
                 "policy.unreadable", f"can't be read: {error.strerror}", where=str(path)
@@ -178,27 +174,27 @@ class PolicyEngine:
         return is_true
 
     def _explanation(self, facts: Facts | Mapping[str, Any]) -> Explanation:
-        from cigate.policy.explain import explain  # explains what is decided here, so it stands above
+        from cigate.policy.explaining import explain  # it explains what is decided here, so it stands above
 
         return explain(self, facts)
 
     def residual(self, known: Facts | Mapping[str, Any], *, absent: Collection[str] = ()) -> Residual:
-        """What must still hold for an allow when only some facts are known: see `cigate.policy.residual`.
+        """What must still hold for an allow when only some facts are known: see `cigate.policy.explaining.remaining`.
 
         Raises:
             FactsError: a known fact has the wrong type.
         """
-        from cigate.policy.residual import residual  # asks what is decided here, so it stands above
+        from cigate.policy.explaining import residual
 
         return residual(self, known, absent=absent)
 
     def _repr_html_(self) -> str:
-        from cigate.policy.drawing import policy_html
+        from cigate.policy.explaining.drawing import policy_html
 
         return policy_html(self)
 
     def _repr_markdown_(self) -> str:
-        from cigate.policy.drawing import policy_markdown
+        from cigate.policy.explaining.drawing import policy_markdown
 
         return policy_markdown(self)
 
@@ -215,7 +211,9 @@ class PolicyEngine:
 
     def broken(self, error: Exception) -> Decision:
         """The deny that an unexpected exception comes to."""
-        _LOG.error("policy %s failed to decide, which denies", self.name, exc_info=error)
+        import logging  # for the unexpected alone
+
+        logging.getLogger("cigate").error("policy %s failed to decide, which denies", self.name, exc_info=error)
         message = f"the policy failed to decide: {type(error).__name__}"
         return denied("policy.error", message, policy_digest=self.digest)
 

@@ -19,7 +19,7 @@ from policy_writing import allow, ask, deny, document, throttle
 from cigate.decision import Effect
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy import PolicyEngine
-from cigate.policy.counterfactual import counterfactual
+from cigate.policy.explaining.nearest import counterfactual
 
 NOW = "2026-11-24T08:00:00Z"
 SCHEMA = Schema(

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from cigate.decision import Effect
 from cigate.policy import explain
-from cigate.policy.drawing import (
+from cigate.policy.explaining.drawing import (
     _GROUNDS,
     decision_html,
     decision_markdown,

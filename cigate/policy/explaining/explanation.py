@@ -21,11 +21,11 @@ from cigate.decision import Decision, Effect, Quorum, Reservation, Token
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome, outcome
 from cigate.policy.combining import Verdict, missing_people, why_not_counted
-from cigate.policy.counterfactual import Counterfactual, counterfactual
-from cigate.policy.drawing import decision_html, decision_markdown
 from cigate.policy.engine import PolicyEngine, obstacle, verdicts
-from cigate.policy.parts import Atom, apart, deciding
-from cigate.policy.showing import shown
+from cigate.policy.explaining.drawing import decision_html, decision_markdown
+from cigate.policy.explaining.nearest import Counterfactual, counterfactual
+from cigate.policy.explaining.parts import Atom, apart, deciding
+from cigate.policy.explaining.showing import shown
 from cigate.ticket import Clause
 from cigate.wire.times import seconds
 

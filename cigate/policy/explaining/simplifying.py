@@ -39,7 +39,7 @@ from cigate.cel.syntax import (
 )
 from cigate.cel.types import BOOL, TYPE_NAMES
 from cigate.facts import Facts, Value
-from cigate.policy.parts import is_constant
+from cigate.policy.explaining.parts import is_constant
 from cigate.policy.rewriting import rebuilt
 from cigate.wire.times import seconds, timestamp
 

@@ -17,7 +17,7 @@ from cigate.policy.absence import Outcome
 
 if TYPE_CHECKING:
     from cigate.policy.engine import PolicyEngine
-    from cigate.policy.explain import Explanation, RuleView
+    from cigate.policy.explaining.explanation import Explanation, RuleView
 
 _MOST_ROWS: Final = 50
 _MOST_CHANGES: Final = 5

@@ -27,12 +27,12 @@ from cigate.cel.syntax import AND, NOT
 from cigate.decision import Decision, Effect
 from cigate.facts import Facts, FactType, Value
 from cigate.policy.absence import Outcome
-from cigate.policy.change import Change, FactChange, People, described, middle
 from cigate.policy.combining import Verdict, combine, missing_people
 from cigate.policy.compiled import CompiledRule
-from cigate.policy.domains import Domain, domains, is_fixed
 from cigate.policy.engine import PolicyEngine, decide, obstacle, verdicts
-from cigate.policy.parts import Atom, Part, apart, touches
+from cigate.policy.explaining.change import Change, FactChange, People, described, middle
+from cigate.policy.explaining.domains import Domain, domains, is_fixed
+from cigate.policy.explaining.parts import Atom, Part, apart, touches
 
 FIXED: Final = ("action", "now", "commit", "agent.id", "user.id", "device.id", "attestation.*")
 """What nobody can change after the fact: what was asked, when, and who was there."""

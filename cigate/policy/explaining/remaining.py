@@ -25,7 +25,7 @@ from cigate.facts import Facts, FactType, Schema
 from cigate.policy.absence import Junction, Outcome, Part, Reading
 from cigate.policy.compiled import CompiledRule
 from cigate.policy.engine import PolicyEngine, obstacle
-from cigate.policy.simplifying import TRUE, Failing, Simplifier
+from cigate.policy.explaining.simplifying import TRUE, Failing, Simplifier
 
 OTHER_ACTIONS = "*"
 """Stands for every action that no rule names, where the schema does not say which actions there are."""

@@ -44,7 +44,7 @@ def bound(node: Node, declarations: Declarations | None, source: str) -> None:
     _Estimate(source, declarations).of(node)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Cost:
     """What a node may cost at most.
 
@@ -59,7 +59,7 @@ class _Cost:
     nested: int = 1
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Estimate:
     source: str
     declarations: Declarations | None

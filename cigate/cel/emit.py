@@ -95,7 +95,7 @@ def emit(
     return emitter.out.compiled(value, running.MAX_STEPS)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Emitter:
     """Lowers nodes, given what the names in scope stand for.
 

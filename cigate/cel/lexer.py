@@ -63,7 +63,7 @@ _ESCAPE: Final = re.compile(
 _SIMPLE: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-@define
+@define(eq=False, repr=False)
 class Tokens:
     """The tokens of a source, the end last.
 

@@ -115,7 +115,7 @@ def _too_deep(source: str, at: int) -> CompileError:
     )
 
 
-@define
+@define(eq=False, repr=False)
 class _Parser:
     source: str
     kinds: list[str]

@@ -195,7 +195,7 @@ def checked(
         ) from None
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Same:
     """Functions, told apart by identity: there are few sets of them, and each lives as long as its programs."""
 

@@ -52,7 +52,7 @@ def resolved(
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Resolver:
     source: str
     declarations: Declarations | None

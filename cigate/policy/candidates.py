@@ -28,7 +28,7 @@ _WORTH_SPLITTING: Final = 8
 _MOST_KEPT: Final = 4096
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Asking:
     """What is the same for all rules of a policy: how to ask one exactly, and what decisions bring along."""
 
@@ -39,7 +39,7 @@ class Asking:
     anew: Callable[[Sequence[CompiledRule], Any], Decision]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Candidates:
     """The rules that can be true of facts with some known values.
 
@@ -156,7 +156,7 @@ class Candidates:
             yield from _chosen(self.rules, found)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Branching:
     """Asks the rules that are not pinned, and those that are pinned to the value which the fact has."""
 

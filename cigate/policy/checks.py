@@ -131,7 +131,7 @@ SCOPE: Final[Mapping[str, Any]] = {
 """What the code calls by name."""
 
 
-@define
+@define(eq=False, repr=False)
 class Fact:
     """A fact that the code loads into a local variable."""
 
@@ -141,7 +141,7 @@ class Fact:
     optional: bool
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Schemed:
     """The schema as this code needs it, for one action (or for none in particular)."""
 
@@ -219,7 +219,7 @@ def _members_of(shape: Shape, path: str) -> Tree:
     return {each[start:]: kind for each, kind in shape.items() if each.startswith(f"{path}.")}
 
 
-@define
+@define(eq=False, repr=False)
 class Loads:
     """Which facts the code loads, and how it checks all of them.
 
@@ -278,7 +278,7 @@ class Loads:
         return [fact for path, fact in self.facts.items() if path.startswith(prefix)]
 
 
-@define
+@define(eq=False, repr=False)
 class _Block:
     """Loads, and the checks that follow them."""
 

@@ -54,7 +54,7 @@ PER_MASK: Final = 30
 """How many rules one integer says: beyond 30 bits Python's arithmetic is slower."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Question:
     """A rule as this asks it.
 
@@ -121,7 +121,7 @@ def _settled(node: Node | None, known: Mapping[str, str]) -> Node | None:
     return node if node is None or not known else _Settling(known).of(node)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Settling:
     """Puts what is known in place, and drops what that decides."""
 
@@ -193,7 +193,7 @@ def _global(loads: Loads, value: Any) -> str:
     return made.id
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Written:
     """The code of an expression and the type of its value; of an integer also how large it can get."""
 
@@ -216,7 +216,7 @@ _FACT_LIMIT: Final = 2**53
 _INT_LIMIT: Final = 2**63
 
 
-@define
+@define(eq=False, repr=False)
 class _Writer:
     """Writes one rule's expression. `present` are the optional facts that are known to be there at a place."""
 

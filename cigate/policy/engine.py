@@ -18,7 +18,7 @@ from cigate.errors import FactsError, PolicyError
 from cigate.facts import Facts, Schema
 from cigate.policy.absence import Outcome, hides_error, without_partial
 from cigate.policy.candidates import Asking, Candidates
-from cigate.policy.checks import Odd
+from cigate.policy.checks import Checks, Odd, space
 from cigate.policy.combining import Verdict, combine, people_who_count
 from cigate.policy.compiled import CompiledRule, compile_rules
 from cigate.policy.document import Rule
@@ -27,6 +27,7 @@ from cigate.policy.rulings import ruling_of
 
 if TYPE_CHECKING:
     from cigate.policy.explaining.remaining import Residual
+
 
 @frozen(eq=False)
 class PolicyEngine:
@@ -43,12 +44,19 @@ class PolicyEngine:
     _compiled: tuple[CompiledRule, ...] = field(repr=False)
     _general: tuple[CompiledRule, ...] = field(repr=False)
     _by_action: Mapping[str, Sequence[CompiledRule]] = field(repr=False)
-    _candidates: dict[str, Candidates] = field(init=False, repr=False, factory=dict)
+    _candidates: dict[str | None, Candidates] = field(init=False, repr=False, factory=dict)
+    _checks: Checks = field(init=False, repr=False)
     _asking: Asking = field(init=False, repr=False)
+
+    @_checks.default
+    def _what_checks(self) -> Checks:
+        return Checks(self.schema, space())
 
     @_asking.default
     def _what_all_share(self) -> Asking:
-        return Asking(self.schema, self.digest, self._exactly, self._explanation, self._anew)
+        return Asking(
+            self.schema, self.digest, self._exactly, self._explanation, self._anew, self._checks.space
+        )
 
     @classmethod
     def from_yaml(cls, text: str, schema: Schema | None = None, name: str = "policy.yaml") -> Self:
@@ -114,6 +122,7 @@ class PolicyEngine:
         """
         try:
             document: Any = facts.document if type(facts) is Facts else facts
+            self._checks.fits(document)
             action = document["action"]
             candidates = self._candidates.get(action) or self._candidates_of(action)
             found = candidates.which(document)
@@ -128,10 +137,10 @@ class PolicyEngine:
         """The decision on facts that are not of the usual shape, or are odd; an odd one is decided the exact way."""
         try:
             document: Any = facts.document if type(facts) is Facts else facts
+            self._checks.otherwise(document)
             candidates = self._candidates_of(document["action"])
-            found = candidates.otherwise(document)
-            finish = candidates.finishes.get(found) or candidates.finish(found)
-            return finish(document, facts)
+            found = candidates.which(document)
+            return (candidates.finishes.get(found) or candidates.finish(found))(document, facts)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001  # the exact way says what it was
@@ -143,7 +152,7 @@ class PolicyEngine:
         if type(action) is not str or not self._compiled or (known is not None and action not in known):
             raise Odd
         named = known is not None or action in self._by_action
-        at = action if named else ""
+        at = action if named else None  # no text, for any text may be an action that a rule names
         found = self._candidates.get(at)
         if found is None:
             facts = {"action": action} if named else {}
@@ -213,7 +222,9 @@ class PolicyEngine:
         """The deny that an unexpected exception comes to."""
         import logging  # for the unexpected alone
 
-        logging.getLogger("cigate").error("policy %s failed to decide, which denies", self.name, exc_info=error)
+        logging.getLogger("cigate").error(
+            "policy %s failed to decide, which denies", self.name, exc_info=error
+        )
         message = f"the policy failed to decide: {type(error).__name__}"
         return denied("policy.error", message, policy_digest=self.digest)
 

@@ -45,7 +45,7 @@ class PolicyEngine:
     _compiled: tuple[CompiledRule, ...] = field(repr=False)
     _general: tuple[CompiledRule, ...] = field(repr=False)
     _by_action: Mapping[str, Sequence[CompiledRule]] = field(repr=False)
-    _candidates: dict[str, Candidates] = field(init=False, repr=False, factory=dict)
+    _candidates: dict[str | None, Candidates] = field(init=False, repr=False, factory=dict)
     _asking: Asking = field(init=False, repr=False)
 
     @_asking.default
@@ -144,7 +144,7 @@ class PolicyEngine:
         if type(action) is not str or not self._compiled or (known is not None and action not in known):
             raise Odd
         named = known is not None or action in self._by_action
-        at = action if named else ""
+        at = action if named else None  # no text, for any text may be an action that a rule names
         found = self._candidates.get(at)
         if found is None:
             facts = {"action": action} if named else {}

@@ -1,0 +1,30 @@
+"""The quick way decides as the exact way does, whatever is odd about the facts, and leaves them as they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from policy_writing import allow, policy
+
+from cigate.decision import Decision
+from cigate.policy import PolicyEngine
+
+
+def decided_exactly(engine: PolicyEngine, document: Any) -> Decision:
+    """The decision, which is that of the exact way."""
+    before = repr(document)
+    wanted = engine._exact(document)
+    found = engine.decide(document)
+    assert repr(document) == before, "it changed the facts"
+    assert found == wanted, f"{document!r}: {found!r} {found.reasons} instead of {wanted!r} {wanted.reasons}"
+    assert json.dumps(found.to_json()) == json.dumps(wanted.to_json())
+    return found
+
+
+@pytest.mark.parametrize("first", ["", "unheard-of"])
+def test_an_action_without_a_name_is_none_of_those_that_no_rule_names(first: str) -> None:
+    engine = policy(allow('action == ""'))
+    for action in (first, "", "unheard-of", ""):
+        assert decided_exactly(engine, {"action": action}).allowed is (action == "")

@@ -8,7 +8,7 @@ once, by joining them: that fails on whatever is no text, and shows in one look 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -284,9 +284,9 @@ class _Block:
 
     of: Loads
     whole: bool
+    maps: dict[int, list[tuple[str, ast.expr]]] = field(factory=dict)
     loads: list[ast.stmt] = field(factory=list)
     after: list[ast.stmt] = field(factory=list)
-    maps: list[ast.expr] = field(factory=list)
     texts: list[ast.expr] = field(factory=list)
     bools: list[ast.expr] = field(factory=list)
     ints: list[ast.expr] = field(factory=list)
@@ -334,8 +334,7 @@ class _Block:
             found = py.item(py.name(above), member)
         else:
             found = _get(above, member, py.name("empty"))
-        self.loads.append(py.store(local, found))
-        self.maps.append(py.name(local))
+        self.maps.setdefault(path.count("."), []).append((local, found))
         return local, read
 
     def subgroup(self, above: str, member: str, tree: Tree, path: str) -> None:
@@ -453,16 +452,16 @@ class _Block:
         return self.of.schemed.schema.bounds.get(path, _ANY)
 
     def statements(self) -> list[ast.stmt]:
-        """The loads, then all checks."""
-        conditions = [*self.conditions]
-        for values, kind in ((self.bools, "bool"), (self.maps, "kind")):
-            if values:
-                types = [py.call("type", value) for value in values]
-                chain = [(ast.Is, one) for one in (*types[1:], py.name(kind))]
-                conditions.insert(0, py.compare(types[0], *chain))
-        made = [*self.loads]
+        """The loads, then all checks; but a map is checked before it is read, which would change a `defaultdict`."""
+        made: list[ast.stmt] = []
+        for _, maps in sorted(self.maps.items()):
+            made += [py.store(local, found) for local, found in maps]
+            made.append(_odd_unless(_all_are([py.name(local) for local, _ in maps], "kind")))
+        made += self.loads
+        conditions = [_all_are(self.bools, "bool")] if self.bools else []
+        conditions += self.conditions
         if conditions:
-            made.append(py.when(py.negation(py.conjunction(conditions)), py.do(py.call("odd"))))
+            made.append(_odd_unless(py.conjunction(conditions)))
         if self.texts:
             joined = self.of.fresh("j")
             made.append(py.store(joined, py.call("join", py.tuple_of(self.texts))))
@@ -483,6 +482,15 @@ def _get(above: str, member: str, default: ast.expr) -> ast.expr:
 
 def _is(value: ast.expr, kind: str) -> ast.expr:
     return py.compare(py.call("type", value), (ast.Is, py.name(kind)))
+
+
+def _all_are(values: Sequence[ast.expr], kind: str) -> ast.expr:
+    types = [py.call("type", value) for value in values]
+    return py.compare(types[0], *((ast.Is, one) for one in (*types[1:], py.name(kind))))
+
+
+def _odd_unless(condition: ast.expr) -> ast.stmt:
+    return py.when(py.negation(condition), py.do(py.call("odd")))
 
 
 def _is_list(value: ast.expr) -> ast.expr:

@@ -114,7 +114,13 @@ class PolicyEngine:
             facts: a document of facts, or a nested dict that is checked against the schema first.
         """
         try:
-            document: Any = facts.document if type(facts) is Facts else facts
+            document: Any
+            if type(facts) is Facts:
+                document = facts.document
+            elif type(facts) is dict:
+                document = facts
+            else:
+                return self._exact(facts)  # to read another mapping may change it, as with a defaultdict
             action = document["action"]
             candidates = self._candidates.get(action) or self._candidates_of(action)
             found = candidates.which(document)

@@ -28,3 +28,22 @@ def test_an_action_without_a_name_is_none_of_those_that_no_rule_names(first: str
     engine = policy(allow('action == ""'))
     for action in (first, "", "unheard-of", ""):
         assert decided_exactly(engine, {"action": action}).allowed is (action == "")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(lambda: {**facts(), "agent": defaultdict(lambda: True)}, id="group"),
+        pytest.param(lambda: {**facts(), "device": {"posture": defaultdict(lambda: True)}}, id="map"),
+        pytest.param(lambda: defaultdict(lambda: {"managed": True}, action="x"), id="document"),
+        pytest.param(lambda: defaultdict(str), id="empty-document"),
+        pytest.param(
+            lambda: MappingProxyType(defaultdict(lambda: {"managed": True}, action="x")), id="proxy"
+        ),
+    ],
+)
+def test_a_map_that_makes_up_what_is_missing_is_not_asked(document: Any) -> None:
+    for expression in ("agent.managed && device.posture.ok", 'action == "" || agent.managed'):
+        engine = policy(allow(expression))
+        decided_exactly(engine, facts())
+        assert not decided_exactly(engine, document()).allowed

@@ -70,8 +70,10 @@ def approvals(value: Any) -> None:
         if not texts.isascii():
             texts.encode()
         given = approval.get("at")
-        if type(given) is not datetime or given.tzinfo is None:
+        if type(given) is not datetime:
             raise Odd
+        if given.tzinfo is not UTC:
+            moment(given)
 
 
 def scalars(members: Mapping[str, Any]) -> None:

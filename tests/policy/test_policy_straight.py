@@ -47,3 +47,9 @@ def test_a_map_that_makes_up_what_is_missing_is_not_asked(document: Any) -> None
         engine = policy(allow(expression))
         decided_exactly(engine, facts())
         assert not decided_exactly(engine, document()).allowed
+
+
+def test_an_approval_from_beyond_the_years_of_utc_is_no_fact_though_no_rule_asks_for_one() -> None:
+    at = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+    decision = decided_exactly(policy(allow()), facts(approvals=[{"user": "bob", "at": at}]))
+    assert decision.code == "facts.range"

@@ -58,6 +58,14 @@ def span(value: Any) -> timedelta:
     return value
 
 
+def elapsed(later: datetime, earlier: datetime) -> timedelta:
+    """The time between two timestamps, where CEL has a duration that long."""
+    found = later - earlier
+    if abs(found) > _LONGEST:
+        raise Odd
+    return found
+
+
 def approvals(value: Any) -> None:
     """Approvals that fit, as `Facts.of` would have them."""
     for approval in value:
@@ -115,6 +123,7 @@ SCOPE: Final[Mapping[str, Any]] = {
     "UTC": UTC,
     "bool": bool,
     "datetime": datetime,
+    "elapsed": elapsed,
     "all": all,
     "any": any,
     "int": int,

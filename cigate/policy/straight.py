@@ -7,9 +7,9 @@ and then asks the rules in plain Python, where `&&` is `and`. Whatever is odd (a
 another type, or out of its range) raises, whatever it is that is raised, and the caller decides the exact way.
 So this code never says what an error means, and can't get it wrong.
 
-One rule limits what it may write: given facts that pass the checks, no expression in it can fail. Then Python's
-short circuits give CEL's values. A rule with a part that might fail (an index, a conversion, a sum that could
-overflow) is asked the exact way, by itself.
+One rule limits what it may write: given facts that pass the checks, an expression gives CEL's value or raises. A
+part that CEL absorbs the error of may be left out, and that is what Python's short circuits do. A rule with a part
+for which there is no such code (an index, a conversion, a sum that could overflow) is asked the exact way, by itself.
 
 A fact that some rule tests for (`has(x)`) may be absent. Where a rule reads it and does not know that it is
 there, the code asks first, and an absent one is odd.
@@ -345,11 +345,11 @@ class _Writer:
 
     def arithmetic(self, function: str, left: Node, right: Node, present: frozenset[str]) -> Written:
         one, other = self.alike(left, right, present)
-        made = ast.BinOp(one.code, _ARITHMETIC[function](), other.code)
         if one.kind is FactType.TIMESTAMP and function == "_-_":
-            return Written(made, FactType.DURATION)
+            return Written(py.call("elapsed", one.code, other.code), FactType.DURATION)
         if one.kind is not FactType.INT:
             raise NotStraight
+        made = ast.BinOp(one.code, _ARITHMETIC[function](), other.code)
         most = one.most * other.most if function == "_*_" else one.most + other.most
         if most >= _INT_LIMIT:
             raise NotStraight

@@ -53,3 +53,12 @@ def test_an_approval_from_beyond_the_years_of_utc_is_no_fact_though_no_rule_asks
     at = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
     decision = decided_exactly(policy(allow()), facts(approvals=[{"user": "bob", "at": at}]))
     assert decision.code == "facts.range"
+
+
+def test_more_time_than_a_duration_has_passed_is_an_error() -> None:
+    engine = policy(allow('now - risk.as_of > duration("1h")'))
+    for then, code in (
+        ("2026-11-24T06:00:00Z", "policy.allowed"),
+        ("0001-01-01T00:00:00Z", "policy.rule-error"),
+    ):
+        assert decided_exactly(engine, facts(risk={"as_of": then}, budget=None)).code == code

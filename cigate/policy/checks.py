@@ -180,9 +180,10 @@ class Schemed:
         """
         above, _, last = path.rpartition(".")
         if above == "parameters" and self.parameters is not None:
-            if last not in self.parameters:
+            typed = self.parameters.get(last)
+            if typed not in _SIMPLE:  # a time that is written as a text stays one within `parameters`
                 raise NotStraight
-            return self.parameters[last]
+            return typed
         found = self.schema.fields.get(path)
         if found is not None and found is not FactType.SCALARS:
             return found

@@ -62,3 +62,12 @@ def test_more_time_than_a_duration_has_passed_is_an_error() -> None:
         ("0001-01-01T00:00:00Z", "policy.rule-error"),
     ):
         assert decided_exactly(engine, facts(risk={"as_of": then}, budget=None)).code == code
+
+
+@pytest.mark.parametrize("value", ["2026-01-01T00:00:00Z", {"timestamp": "2026-01-01T00:00:00Z"}])
+def test_a_time_among_typed_parameters_is_one_only_where_it_is_written_as_one(value: Any) -> None:
+    schema = Schema.default().with_actions({"x": {"at": FactType.TIMESTAMP}})
+    engine = policy(allow('parameters.at > timestamp("2020-01-01T00:00:00Z")'), schema=schema)
+    for _ in range(3):
+        found = decided_exactly(engine, {"action": "x", "parameters": {"at": value}})
+        assert found.allowed is not isinstance(value, str)

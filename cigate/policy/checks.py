@@ -351,6 +351,10 @@ class _Block:
 
     def subgroup(self, above: str, member: str, tree: Tree, path: str) -> None:
         local, read = self.map(above, member, path)
+        if path == "budget" and self.whole and self.of.shape is None:
+            # A budget of nothing but unknown members is none: see `reservation`.
+            keys, known = py.method(py.name(local), "keys"), self.of.constant(frozenset(tree))
+            self.conditions.append(py.compare(keys, (ast.LtE, known)))
         if read or self.of.shape is not None:
             self.group(local, tree, f"{path}.")
             return

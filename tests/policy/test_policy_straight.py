@@ -71,3 +71,16 @@ def test_a_time_among_typed_parameters_is_one_only_where_it_is_written_as_one(va
     for _ in range(3):
         found = decided_exactly(engine, {"action": "x", "parameters": {"at": value}})
         assert found.allowed is not isinstance(value, str)
+
+
+@pytest.mark.parametrize("budget", [{}, {"unknown": 1}, {"remaining": 10}, {"remaining": 10, "unknown": 1}])
+def test_only_a_budget_that_says_something_is_reserved_from(budget: dict[str, Any]) -> None:
+    found = decided_exactly(policy(allow("agent.managed")), facts(budget=budget))
+    assert bool(found.takes) is ("remaining" in budget)
+
+
+def test_what_the_schema_does_not_name_is_not_reserved() -> None:
+    fields = {
+        path: kind for path, kind in Schema.default().fields.items() if path.partition(".")[0] != "cost"
+    }
+    assert decided_exactly(policy(allow(), schema=Schema(fields)), facts()).allowed

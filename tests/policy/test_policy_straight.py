@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any
 
 import pytest
-from policy_writing import allow, policy
+from policy_writing import allow, facts, policy
 
 from cigate.decision import Decision
+from cigate.facts import FactType, Schema
 from cigate.policy import PolicyEngine
 
 

@@ -55,7 +55,7 @@ class Candidates:
     known: Mapping[str, str]
     whole: bool = True
     which: Callable[[Any], Any] = field(init=False)
-    general: Callable[[Any], Any] | None = field(init=False, default=None)
+    _general: dict[str, Callable[[Any], Any]] = field(init=False, factory=dict)
     unusual: int = field(init=False, default=0)
     finishes: dict[Any, Finish] = field(init=False, factory=dict)
 
@@ -71,22 +71,24 @@ class Candidates:
         Code for one shape of documents is a third faster, and an agent's requests are nearly all of one. So the
         usual shape is taken from the first document, and again from the second, fourth, eighth … that is not of it.
         """
-        if self.general is None:
-            self.general = self._compiled()
-        found = self.general(document)
+        general = self.general()
+        found = general(document)
         self.unusual += 1
         if self.unusual & (self.unusual - 1) == 0 and self.unusual < _MOST_KEPT:
-            self.which = self._shaped(document) or self.general
+            self.which = self._shaped(document) or general
         return found
+
+    def general(self) -> Callable[[Any], Any]:
+        """The code for documents of every shape; all threads have the same, for it knows what its answers mean."""
+        found = self._general.get("")
+        return self._general.setdefault("", self._compiled()) if found is None else found
 
     def asked(self, document: Any) -> Any:
         """Which rules are true, where another has checked the facts."""
-        if self.general is None:
-            self.general = self._compiled()
-        return self.general(document)
+        return self.general()(document)
 
     def _shaped(self, document: Any) -> Callable[[Any], Any] | None:
-        if isinstance(self.general, _Branching):
+        if isinstance(self.general(), _Branching):
             return None
         shape = shape_of(document, Schemed.of(self.asking.schema, self.known.get("action")))
         try:
@@ -147,12 +149,12 @@ class Candidates:
 
     def true(self, found: Any) -> Iterator[CompiledRule]:
         """The rules that an answer of `which` says are true."""
-        which = self.general
-        if isinstance(which, _Branching):
+        asked = self.general()
+        if isinstance(asked, _Branching):
             value, general, more = found
-            yield from _chosen(which.rest, general)
+            yield from _chosen(asked.rest, general)
             if value is not None:
-                yield from which.below[value].true(more)
+                yield from asked.below[value].true(more)
         else:
             yield from _chosen(self.rules, found)
 

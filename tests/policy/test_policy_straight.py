@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any
@@ -88,3 +89,15 @@ def test_what_the_schema_does_not_name_is_not_reserved() -> None:
         path: kind for path, kind in Schema.default().fields.items() if path.partition(".")[0] != "cost"
     }
     assert decided_exactly(policy(allow(), schema=Schema(fields)), facts()).allowed
+
+
+def test_threads_that_ask_first_all_learn_what_an_answer_means() -> None:
+    rules = [allow(f'user.team == "team-{at}" && agent.id == "a-{of}"') for at in range(9) for of in range(9)]
+    for _ in range(5):
+        engine = policy(*rules)
+        asked = [
+            {"action": "x", "user": {"team": f"team-{at}"}, "agent": {"id": f"a-{at}"}} for at in range(10)
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(engine.decide, asked * 3))
+        assert found == [engine._exact(one) for one in asked * 3]

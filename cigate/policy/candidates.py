@@ -120,7 +120,8 @@ class Candidates:
         def anew(document: Any, facts: Any) -> Decision:
             return self.asking.anew(true, facts)
 
-        made = finisher(true, self.known.get("action"), self.asking.digest, self.asking.explainer, anew)
+        asking = self.asking
+        made = finisher(true, self.known.get("action"), asking.schema, asking.digest, asking.explainer, anew)
         if len(self.finishes) >= _MOST_KEPT:
             self.finishes.clear()
         self.finishes[found] = made

@@ -258,7 +258,12 @@ class _Block:
                 continue
             present += 1
             if isinstance(below, dict):
-                self.group(self.map(above, member, path), below, f"{path}.")
+                local = self.map(above, member, path)
+                self.group(local, below, f"{path}.")
+                if path == "budget" and self.shape is None:
+                    # One of nothing but members that nobody knows is none: see `reservation`.
+                    known = py.method(self.space.constant(frozenset(below)), "issuperset", py.name(local))
+                    self.conditions.append(known)
             elif below is FactType.SCALARS:
                 self.open_map(self.map(above, member, path), path)
             else:

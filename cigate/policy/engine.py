@@ -121,7 +121,11 @@ class PolicyEngine:
             facts: a document of facts, or a nested dict that is checked against the schema first.
         """
         try:
-            document: Any = facts.document if type(facts) is Facts else facts
+            document: Any = facts
+            if type(facts) is not dict:
+                if type(facts) is not Facts:  # to read another mapping may change it, as with a defaultdict
+                    return self._exact(facts)
+                document = facts.document
             self._checks.fits(document)
             action = document["action"]
             candidates = self._candidates.get(action) or self._candidates_of(action)

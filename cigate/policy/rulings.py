@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from cigate.decision import Decision, Effect, Explanation, Ruling, Take, Token, ruled
-from cigate.facts import Facts
+from cigate.facts import Facts, FactType, Schema
 from cigate.policy.absence import Outcome
 from cigate.policy.combining import (
     Answer,
@@ -61,6 +61,7 @@ class Bucket:
 def finisher(
     true: Sequence[CompiledRule],
     action: str | None,
+    schema: Schema,
     digest: str,
     explainer: Callable[[Any], Explanation],
     anew: Finish,
@@ -72,6 +73,7 @@ def finisher(
     Args:
         true: in the order of the document.
         action: None where it is not known, so that no message can name it.
+        schema: what the facts fit.
         digest: the policy's.
         explainer: from facts to why.
         anew: decides the slow way, for what no two requests share.
@@ -87,8 +89,17 @@ def finisher(
     if any(one.rule.approval is not None for one in true):
         return _unless_approved(ruling, buckets, anew)
     if ruling.effect is Effect.ALLOW:
-        return _allowing(ruling, buckets)
+        return _allowing(ruling, buckets) if _names_what_is_reserved(schema) else anew
     return _refusing(ruling, buckets)
+
+
+def _names_what_is_reserved(schema: Schema) -> bool:
+    """Whether the document says what to reserve; what a schema does not name is no fact, whatever is there."""
+    return (
+        schema.type_of("cost.estimate") is FactType.INT
+        and schema.type_of("cost.currency") is FactType.STRING
+        and "budget" in schema.groups()
+    )
 
 
 def _allowing(ruling: Ruling, buckets: tuple[Bucket, ...]) -> Finish:

@@ -253,7 +253,8 @@ class _Left:
         """Conditions that have no value, or are false, where a test for presence hides an error."""
         tested = [part for part in _parts(self._rule.tests) if part.test is not None]
         for part in _parts(self._rule.tests):
-            if part.test is not None:
+            if part.test is not None:  # a look at a whole map is in error itself where that is not there
+                yield f"{_operand(self._attempted(part.program.node))} in [true, false]"
                 continue
             about = next(
                 (

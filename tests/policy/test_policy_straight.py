@@ -1,0 +1,103 @@
+"""The quick way decides as the exact way does, whatever is odd about the facts, and leaves them as they are."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from policy_writing import allow, facts, policy
+
+from cigate.decision import Decision
+from cigate.facts import FactType, Schema
+from cigate.policy import PolicyEngine
+
+
+def decided_exactly(engine: PolicyEngine, document: Any) -> Decision:
+    """The decision, which is that of the exact way."""
+    before = repr(document)
+    wanted = engine._exact(document)
+    found = engine.decide(document)
+    assert repr(document) == before, "it changed the facts"
+    assert found == wanted, f"{document!r}: {found!r} {found.reasons} instead of {wanted!r} {wanted.reasons}"
+    assert json.dumps(found.to_json()) == json.dumps(wanted.to_json())
+    return found
+
+
+@pytest.mark.parametrize("first", ["", "unheard-of"])
+def test_an_action_without_a_name_is_none_of_those_that_no_rule_names(first: str) -> None:
+    engine = policy(allow('action == ""'))
+    for action in (first, "", "unheard-of", ""):
+        assert decided_exactly(engine, {"action": action}).allowed is (action == "")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(lambda: {**facts(), "agent": defaultdict(lambda: True)}, id="group"),
+        pytest.param(lambda: {**facts(), "device": {"posture": defaultdict(lambda: True)}}, id="map"),
+        pytest.param(lambda: defaultdict(lambda: {"managed": True}, action="x"), id="document"),
+        pytest.param(lambda: defaultdict(str), id="empty-document"),
+        pytest.param(
+            lambda: MappingProxyType(defaultdict(lambda: {"managed": True}, action="x")), id="proxy"
+        ),
+    ],
+)
+def test_a_map_that_makes_up_what_is_missing_is_not_asked(document: Any) -> None:
+    for expression in ("agent.managed && device.posture.ok", 'action == "" || agent.managed'):
+        engine = policy(allow(expression))
+        decided_exactly(engine, facts())
+        assert not decided_exactly(engine, document()).allowed
+
+
+def test_an_approval_from_beyond_the_years_of_utc_is_no_fact_though_no_rule_asks_for_one() -> None:
+    at = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+    decision = decided_exactly(policy(allow()), facts(approvals=[{"user": "bob", "at": at}]))
+    assert decision.code == "facts.range"
+
+
+def test_more_time_than_a_duration_has_passed_is_an_error() -> None:
+    engine = policy(allow('now - risk.as_of > duration("1h")'))
+    for then, code in (
+        ("2026-11-24T06:00:00Z", "policy.allowed"),
+        ("0001-01-01T00:00:00Z", "policy.rule-error"),
+    ):
+        assert decided_exactly(engine, facts(risk={"as_of": then}, budget=None)).code == code
+
+
+@pytest.mark.parametrize("value", ["2026-01-01T00:00:00Z", {"timestamp": "2026-01-01T00:00:00Z"}])
+def test_a_time_among_typed_parameters_is_one_only_where_it_is_written_as_one(value: Any) -> None:
+    schema = Schema.default().with_actions({"x": {"at": FactType.TIMESTAMP}})
+    engine = policy(allow('parameters.at > timestamp("2020-01-01T00:00:00Z")'), schema=schema)
+    for _ in range(3):
+        found = decided_exactly(engine, {"action": "x", "parameters": {"at": value}})
+        assert found.allowed is not isinstance(value, str)
+
+
+@pytest.mark.parametrize("budget", [{}, {"unknown": 1}, {"remaining": 10}, {"remaining": 10, "unknown": 1}])
+def test_only_a_budget_that_says_something_is_reserved_from(budget: dict[str, Any]) -> None:
+    found = decided_exactly(policy(allow("agent.managed")), facts(budget=budget))
+    assert bool(found.takes) is ("remaining" in budget)
+
+
+def test_what_the_schema_does_not_name_is_not_reserved() -> None:
+    fields = {
+        path: kind for path, kind in Schema.default().fields.items() if path.partition(".")[0] != "cost"
+    }
+    assert decided_exactly(policy(allow(), schema=Schema(fields)), facts()).allowed
+
+
+def test_threads_that_ask_first_all_learn_what_an_answer_means() -> None:
+    rules = [allow(f'user.team == "team-{at}" && agent.id == "a-{of}"') for at in range(9) for of in range(9)]
+    for _ in range(5):
+        engine = policy(*rules)
+        asked = [
+            {"action": "x", "user": {"team": f"team-{at}"}, "agent": {"id": f"a-{at}"}} for at in range(10)
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(engine.decide, asked * 3))
+        assert found == [engine._exact(one) for one in asked * 3]

@@ -9,8 +9,9 @@ call: lists within lists are compared from a list of pairs that still wait.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from typing_extensions import override
 
@@ -30,6 +31,7 @@ from cigate.cel.values import (
     adopted,
 )
 
+_Parts: TypeAlias = Iterable[tuple[Any, Any]]
 _BY_PYTHON: Final = frozenset({int, bool, float, bytes, UInt, NoneType})
 
 
@@ -50,6 +52,7 @@ def equal(left: object, right: object) -> bool:
 
 def _equal(left: Any, right: Any, budget: list[int]) -> bool:
     waiting = [(left, right)]
+    parts: _Parts | None
     while waiting:
         left, right = waiting.pop()
         kind = type(left)
@@ -59,19 +62,23 @@ def _equal(left: Any, right: Any, budget: list[int]) -> bool:
             continue
         left, right = adopted(left), adopted(right)
         kind, other = type(left), type(right)
-        if kind in LISTS and other in LISTS:
-            parts: list[tuple[Any, Any]] | None = _items(left, right)
-        elif kind in MAPS and other in MAPS:
-            parts = _entries(left, right)
+        if (kind in LISTS and other in LISTS) or (kind in MAPS and other in MAPS):
+            if len(left) != len(right):
+                return False
+            budget[0] -= len(left)
+            if budget[0] < 0:
+                raise EvaluationError(
+                    "cel.too-costly", f"values of more than {MOST_PARTS} parts are compared"
+                )
+            parts = zip(left, right, strict=True) if kind in LISTS else _entries(left, right)
         elif kind is other is Optional:
             parts = _held(left, right)
+        elif _equal_scalars(left, right):
+            continue
         else:
-            parts = [] if _equal_scalars(left, right) else None
+            return False
         if parts is None:
             return False
-        budget[0] -= len(parts)
-        if budget[0] < 0:
-            raise EvaluationError("cel.too-costly", f"values of more than {MOST_PARTS} parts are compared")
         waiting += parts
     return True
 
@@ -79,18 +86,12 @@ def _equal(left: Any, right: Any, budget: list[int]) -> bool:
 # what must be equal for two containers to be; None where they can't be
 
 
-def _items(left: Any, right: Any) -> list[tuple[Any, Any]] | None:
-    return list(zip(left, right, strict=True)) if len(left) == len(right) else None
-
-
-def _entries(left: Any, right: Any) -> list[tuple[Any, Any]] | None:
-    if len(left) != len(right):
-        return None
+def _entries(left: Any, right: Any) -> _Parts | None:
     parts = [(value, entry(right, adopted(key))) for key, value in left.items()]
     return None if any(found is NOTHING for _, found in parts) else parts
 
 
-def _held(left: Optional, right: Optional) -> list[tuple[Any, Any]] | None:
+def _held(left: Optional, right: Optional) -> _Parts | None:
     if left.value is NOTHING or right.value is NOTHING:
         return [] if left.value is right.value else None
     return [(left.value, right.value)]

@@ -28,7 +28,7 @@ LONGEST_TEXT: Final = 2**20
 LONGEST_LIST: Final = 2**17
 """The most items that a list or map made by an expression has."""
 
-MOST_PARTS: Final = 2**20
+MOST_PARTS: Final = 2**17
 """How many values a deep walk looks at: a list that holds one list twice, and so on, doubles at each level."""
 
 _DEEPEST: Final = 100

@@ -1,0 +1,77 @@
+"""Whoever writes the rule, and whoever hands in the facts, gets a value or an error, and soon."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+
+from cigate import cel
+from cigate.cel import CompileError, EvaluationError
+
+_SOON = 1.0
+"""Seconds of processor time; half of it is wanted, and a loaded machine is slower than it says."""
+
+
+def outcome(source: str, facts: dict[str, Any]) -> object:
+    """A value, or the code of the error; and it is here soon."""
+    begun = time.process_time()
+    found: object
+    try:
+        found = cel.compile(source)(facts)
+    except (CompileError, EvaluationError) as error:
+        found = error.code
+    assert time.process_time() - begun < _SOON
+    return found
+
+
+def test_when_the_steps_are_spent_no_operand_goes_on() -> None:
+    many = list(range(100_000))
+    source = "cel.bind(a, l, cel.bind(b, a, " + "a == b && " * 400 + "true))"
+    assert outcome(source, {"l": many}) == "cel.too-costly"
+    assert outcome(" || ".join(["l.all(x, x + l[0] >= 0 && l == l)"] * 20), {"l": many}) == "cel.too-costly"
+
+
+def test_spent_steps_are_not_absorbed_as_errors_of_operands_are() -> None:
+    costly = "l.exists(x, l.exists(y, l.exists(z, x + y + z < 0)))"
+    with pytest.raises(CompileError):
+        cel.compile(costly)
+    spent = "l.exists(x, m.exists(y, x + y < 0))"
+    facts = {"l": list(range(1000)), "m": list(range(1000)), "t": True}
+    assert outcome(f"{spent} || t", facts) == "cel.too-costly"
+    assert outcome(f"t || {spent}", facts) is True
+
+
+_ITSELF: list[Any] = []
+_ITSELF.append(_ITSELF)
+_DOUBLED: list[Any] = []
+for _ in range(40):
+    _DOUBLED = [_DOUBLED, _DOUBLED]
+
+
+@pytest.mark.parametrize(
+    "value", [_ITSELF, _DOUBLED, {str(at): at for at in range(10**6)}], ids=["itself", "doubled", "wide"]
+)
+def test_several_deep_walks_are_soon_over(value: Any) -> None:
+    source = "x == y || x in [y] || [x, y].distinct().size() == 1 || sets.contains([x], [y])"
+    assert outcome(source, {"x": value, "y": value}) in ("cel.too-costly", "cel.too-deep", True)
+
+
+def test_types_of_nested_bindings_do_not_grow() -> None:
+    opened = "".join(
+        f"cel.bind(x{at}, [x{at - 1}, x{at - 1}], " if at else "cel.bind(x0, [], " for at in range(60)
+    )
+    assert outcome(f"{opened}x59 == x59{')' * 60}", {}) == "cel.too-costly"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?:a|b)*a(?:a|b){50}c", "[ab](?:[ab]*a[ab]{30}c)?", "(?:(a)|(b))(.*a(?:a|b){20}c)?"]
+)
+def test_patterns_that_undo_the_fast_engine_are_soon_over(pattern: str) -> None:
+    text = "".join(random.Random(1).choices("ab", k=2**20))
+    for size in (2**14, 2**17, 2**20):
+        cut = text[:size]
+        assert outcome("s.matches(p)", {"s": cut, "p": pattern}) in (True, False, "cel.too-costly")
+        assert outcome("regex.replace(s, p, '')", {"s": cut, "p": pattern}) is not None

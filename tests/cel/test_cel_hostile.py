@@ -75,3 +75,27 @@ def test_patterns_that_undo_the_fast_engine_are_soon_over(pattern: str) -> None:
         cut = text[:size]
         assert outcome("s.matches(p)", {"s": cut, "p": pattern}) in (True, False, "cel.too-costly")
         assert outcome("regex.replace(s, p, '')", {"s": cut, "p": pattern}) is not None
+
+
+class _AnythingElse:
+    """A caller's object that says of all that it is that."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash("a")
+
+
+@pytest.mark.parametrize("item", ["'a'", "b'a'", "2", "2.5", "1", "true", "null", "[1]"])
+def test_an_object_that_claims_to_equal_everything_is_no_item(item: str) -> None:
+    assert outcome(f"{item} in l", {"l": [_AnythingElse()]}) in ("cel.input", False)
+
+
+@pytest.mark.parametrize("item", ["'a'", "2", "2.5"])
+def test_what_stands_behind_a_foreign_object_is_found(item: str) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    assert outcome(f"{item} in l", {"l": [Name("a"), "a", 2, 2.5]}) is True
+    assert outcome("'a' in l", {"l": [Name("a")]}) is True

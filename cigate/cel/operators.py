@@ -66,10 +66,11 @@ def select(value: Any, name: str) -> Any:
     """
     kind = type(value)
     if kind is dict or kind is MappingProxyType:
-        try:
-            found = value[name]
-        except KeyError:
-            raise EvaluationError("cel.no-such-field", f"{name!r} is not known") from None
+        found = value.get(
+            name, NOTHING
+        )  # of a proxy of a defaultdict `[]` would find what is not there, and add it
+        if found is NOTHING:
+            raise EvaluationError("cel.no-such-field", f"{name!r} is not known")
         return found if type(found) in AT_ONCE else adopted(found)
     if kind is Optional:
         return optional_select(value, name)

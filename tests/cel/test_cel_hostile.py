@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from collections import OrderedDict, UserDict, defaultdict, namedtuple
+from collections.abc import Iterator, Mapping
+from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -99,3 +103,64 @@ def test_what_stands_behind_a_foreign_object_is_found(item: str) -> None:
 
     assert outcome(f"{item} in l", {"l": [Name("a"), "a", 2, 2.5]}) is True
     assert outcome("'a' in l", {"l": [Name("a")]}) is True
+
+
+class _Endless(list[int]):
+    """A list whose own idea of its items never ends."""
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield 1
+
+    def __len__(self) -> int:
+        raise RuntimeError("private")
+
+
+class _EndlessMap(dict[Any, Any]):
+    def items(self) -> Any:
+        return ((at, at) for at in count())
+
+    def __missing__(self, key: object) -> int:
+        return 5
+
+
+class _Foreign(Mapping[str, int]):
+    """A map that is no dict, and that has far too many entries."""
+
+    def __getitem__(self, key: str) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, count())
+
+    def __len__(self) -> int:
+        return 1
+
+
+CONTAINERS: dict[str, tuple[Any, str, object]] = {
+    "what a list really has": (_Endless([1, 2]), "x == [1, 2] && size(x) == 2", True),
+    "what a map really has": (_EndlessMap(a=1), "x == {'a': 1} && !has(x.b) && !('b' in x)", True),
+    "an absent key of such a map": (_EndlessMap(a=1), "x.b", "cel.no-such-field"),
+    "a default is no value": (MappingProxyType(defaultdict(int)), "x.b == 0", "cel.no-such-field"),
+    "nor by its index": (MappingProxyType(defaultdict(int)), "x['b'] == 0", "cel.no-such-field"),
+    "nor deeper": (MappingProxyType({"a": MappingProxyType(defaultdict(int))}), "x.a.b", "cel.no-such-field"),
+    "a foreign map without end": (_Foreign(), "x.a == 1", "cel.too-costly"),
+    "a generator": ((at for at in range(3)), "size(x) == 3", "cel.input"),
+    "a named tuple": (namedtuple("Pair", "a b")(1, 2), "x == [1, 2]", True),
+    "an ordered map": (OrderedDict(a=1), "x == {'a': 1}", True),
+    "a map by another name": (UserDict(a=1), "x.a == 1", True),
+}
+
+
+@pytest.mark.parametrize(("value", "source", "expected"), CONTAINERS.values(), ids=CONTAINERS)
+def test_a_container_is_what_it_holds_and_not_what_it_says(value: Any, source: str, expected: object) -> None:
+    assert outcome(source, {"x": value}) == expected
+    assert outcome(f"[y][0] == y || true ? {source} : false", {"x": value, "y": 1}) == expected
+
+
+def test_asking_for_a_field_adds_none() -> None:
+    below: defaultdict[str, int] = defaultdict(int)
+    for source in ("x.b", "x['b']", "has(x.b)", "'b' in x", "x.?b", "x == {}", "x.b.c"):
+        outcome(source, {"x": MappingProxyType(below)})
+        outcome(source, {"x": below})
+    assert not below

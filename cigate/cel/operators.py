@@ -317,10 +317,10 @@ def divide(left: Any, right: Any) -> Any:
 
 
 def remainder(left: Any, right: Any) -> Any:
-    """`left % right`, with the sign of `left`; of integers only."""
+    """`left % right`, with the sign of `left`; of integers only, and only where `left / right` has a value."""
     kind = type(left)
     if kind is type(right) and (kind is int or kind is UInt):
-        found = int(left) - int(right) * _quotient(int(left), int(right))
+        found = int(left) - int(right) * int(divide(left, right))
         return found if kind is int else UInt(found)
     raise no_overload(left, right)
 
@@ -461,8 +461,7 @@ OPERATORS: Final[Mapping[str, Function]] = {
 FAILS: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("_+_",), frozenset({"cel.overflow", "cel.too-costly"})),
     **dict.fromkeys(("_-_", "_*_", "-_"), frozenset({"cel.overflow"})),
-    "_/_": frozenset({"cel.overflow", "cel.divide-by-zero"}),
-    "_%_": frozenset({"cel.divide-by-zero"}),
+    **dict.fromkeys(("_/_", "_%_"), frozenset({"cel.overflow", "cel.divide-by-zero"})),
     **dict.fromkeys(("_==_", "_!=_", "@in"), frozenset({"cel.too-costly"})),
 }
 """The codes that an operator can fail with on operands of the right types; one that is not here never fails."""

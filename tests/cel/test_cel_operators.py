@@ -99,7 +99,10 @@ EXACT: Mapping[str, Callable[[int, int], int]] = {
     "_-_": lambda left, right: left - right,
     "_*_": lambda left, right: left * right,
     "_/_": lambda left, right: math.trunc(Fraction(left, right)),
-    "_%_": lambda left, right: left - right * math.trunc(Fraction(left, right)),
+    # without a remainder's quotient there is no remainder, say both of Google's engines
+    "_%_": lambda left, right: (
+        2**64 if (left, right) == (-(2**63), -1) else left - right * math.trunc(Fraction(left, right))
+    ),
 }
 
 

@@ -44,6 +44,7 @@ def string_test(pattern: str) -> tuple[Test, tuple[str, ...]] | None:
     return known.test() if known else None
 
 
+@lru_cache(maxsize=1024)
 def checked(pattern: str) -> None:
     """See whether a pattern is one.
 

@@ -22,6 +22,7 @@ from cigate.cel.own import library_with
 from cigate.cel.parse import parse
 from cigate.cel.rendering import render_readable
 from cigate.cel.resolve import resolved
+from cigate.cel.running import MAX_STEPS, Exhausted
 from cigate.cel.syntax import (
     OPERATORS,
     RELATIONS,
@@ -91,6 +92,10 @@ class Program:
             return self._code(facts)
         except EvaluationError:
             raise
+        except Exhausted:
+            raise EvaluationError(
+                "cel.too-costly", f"the expression takes more than {MAX_STEPS} steps on these facts"
+            ) from None
         except RecursionError:
             raise EvaluationError("cel.too-deep", "the stack is too short for this expression") from None
         except MemoryError:

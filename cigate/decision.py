@@ -332,6 +332,10 @@ class Decision:
         """What became of this decision after the policy: other fields, nothing to take, and why in a sentence."""
         return ruled(evolve(self._ruling, before=self, note=note, **changes), (), self._facts)
 
+    def by(self, policy_digest: str) -> Decision:
+        """The same decision in another policy's name, to see whether that would have made any difference."""
+        return ruled(evolve(self._ruling, policy_digest=policy_digest), self.takes, self._facts)
+
     def refused(self, code: str, message: str) -> Decision:
         """This decision turned into a deny by something after the policy, which comes first in the reasons."""
         return self.changed(

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cigate.policy.document import PolicyDocument, Rule, Throttle, Variable
-from cigate.policy.engine import PolicyEngine, decide
+from cigate.policy.engine import PolicyEngine
 from cigate.policy.settle import settle
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ __all__ = [
     "Throttle",
     "Variable",
     "counterfactual",
-    "decide",
     "explain",
     "residual",
     "settle",

@@ -18,7 +18,7 @@ from cigate.errors import FactsError
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy import PolicyEngine, residual
 from cigate.policy.absence import Outcome
-from cigate.policy.engine import verdicts
+from cigate.policy.exact import verdicts
 
 KNOWN = {"action": ACTION, "agent": {"id": "a", "managed": True}, "user": {"id": "alice", "team": "qa"}}
 

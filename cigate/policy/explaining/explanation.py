@@ -21,7 +21,8 @@ from cigate.decision import Decision, Effect, Quorum, Reservation, Token
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome, outcome
 from cigate.policy.combining import Verdict, missing_people, why_not_counted
-from cigate.policy.engine import PolicyEngine, obstacle, verdicts
+from cigate.policy.engine import PolicyEngine
+from cigate.policy.exact import obstacle, verdicts
 from cigate.policy.explaining.drawing import decision_html, decision_markdown
 from cigate.policy.explaining.nearest import Counterfactual, counterfactual
 from cigate.policy.explaining.parts import Atom, apart, deciding

@@ -24,7 +24,8 @@ from cigate.decision import Effect
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy.absence import Junction, Outcome, Part, Reading
 from cigate.policy.compiled import CompiledRule
-from cigate.policy.engine import PolicyEngine, obstacle
+from cigate.policy.engine import PolicyEngine
+from cigate.policy.exact import obstacle
 from cigate.policy.explaining.simplifying import TRUE, Failing, Simplifier
 
 OTHER_ACTIONS = "*"

@@ -270,3 +270,26 @@ def test_a_finder_stops_where_searching_again_would_cost_too_much() -> None:
     with pytest.raises(EvaluationError) as error:
         found_in("x.*y|x", "x" * 500_000)
     assert code_of(error) == "cel.too-costly"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^(main|release/.*)$",
+        "^(?:main|rel-[0-9]+)$",
+        "^(a)|(b)$",
+        "^((a|b)|c.*)$",
+        r"^(a\)|b.*)$",
+        "^([)]|b.*)$",
+        "^(|a.*)$",
+        "^(a|b.*c.*)$",
+        r"^(a|b\\.*)$",
+        "^[a-z-]+$|^x$",
+        "^(a|b)*$",
+    ],
+)
+@given(text=st.text(alphabet="abcx()|[]\\*mainrel-/.0\n", max_size=8))
+def test_alternatives_that_are_bound_alike_mean_what_re2_says(pattern: str, text: str) -> None:
+    expected = re2.compile(pattern)
+    for each in (text, f"release/{text}", f"main{text}", f"c{text}", f"b{text}"):
+        assert patterns.matcher(pattern)(each) is (expected.search(each) is not None)

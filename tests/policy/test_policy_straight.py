@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from policy_documents import odd, whole
+from policy_documents import Moment, Team, odd, whole
 from policy_grammar import SCHEMAS, loaded, rich_policies
-from policy_writing import allow, facts, policy
+from policy_writing import allow, deny, facts, policy
 
 from cigate.decision import Decision
 from cigate.errors import PolicyError
@@ -137,3 +137,9 @@ def test_threads_that_ask_first_all_learn_what_an_answer_means() -> None:
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(engine.decide, asked * 3))
         assert found == [engine._exact(one) for one in asked * 3]
+
+
+@pytest.mark.parametrize("value", [Team.QA, Moment(2026, 11, 24, tzinfo=UTC)])
+def test_a_text_and_a_time_of_a_class_of_their_own_are_explained(value: Any) -> None:
+    engine = policy(allow("agent.managed"), deny("history.requests > 3"))
+    assert decided_exactly(engine, {"action": "x", "history": {"requests": value}}).explain()

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
-from policy_writing import ACTION, allow, ask, deny, document, throttle
+from policy_writing import ACTION, allow, ask, deny, policy, throttle
 
 from cigate.facts import FactType, Schema
 from cigate.policy import PolicyEngine
@@ -43,14 +43,9 @@ VARIABLES = {
 
 # --- expressions ----------------------------------------------------------------------------------------------
 
-OPEN = (
-    "device.posture.ok",
-    "device.posture.age",
-    "history.runs",
-    "history.requests",
-    "runner.os",
-    "parameters.dry",
-)
+OPEN_BOOLS = ("device.posture.ok", "parameters.dry")
+OPEN_INTS = ("device.posture.age", "history.runs", "history.requests")
+OPEN = (*OPEN_BOOLS, *OPEN_INTS, "runner.os")
 INTS = ("risk.score", "cost.estimate", "budget.remaining", "attestation.level")
 STRINGS = ("user.team", "user.id", "agent.id", "commit", "action", "cost.currency", "parameters.ref")
 BOOLS = ("agent.managed", "agent.trusted", "device.managed")
@@ -140,12 +135,13 @@ plain: Texts = st.deferred(
         _of("{} {} {}", times, order, times),
         _of("{} {} {}", durations, order, durations),
         _of("{} {} {}", st.sampled_from(BOOLS), order, truth),
-        _of("{} {} {}", st.sampled_from(OPEN), order, st.one_of(number, text, truth, st.sampled_from(OPEN))),
-        _of("{} {} {}", number, order, st.sampled_from(OPEN)),
-        st.sampled_from(OPEN),
+        _of("{} {} {}", st.sampled_from(OPEN_INTS), order, st.one_of(number, st.sampled_from(OPEN_INTS))),
+        _of("{} {} {}", st.sampled_from(OPEN_BOOLS), order, truth),
+        st.sampled_from(OPEN_BOOLS),
+        _of("runner.os {} {}", order, text),
         _of("{} in [{}, {}]", strings, text, text),
         _of("{} in [{}, {}]", ints, number, number),
-        _of("{} in [3, 7]", st.sampled_from(OPEN)),
+        _of("{} in [3, 7]", st.sampled_from(OPEN_INTS)),
         _of("{} in {}", text, lists),
         _of('{}.matches("{}")', strings, pattern),
         _of("{}.{}({})", strings, st.sampled_from(["startsWith", "endsWith", "contains"]), strings),
@@ -156,6 +152,14 @@ plain: Texts = st.deferred(
         ),
     )
 )
+wild: Texts = st.one_of(
+    _of("{} {} {}", st.sampled_from(OPEN), order, st.one_of(number, text, truth, st.sampled_from(OPEN))),
+    _of("{} {} {}", st.one_of(number, text), order, st.sampled_from(OPEN)),
+    _of("{} in [{}, {}]", st.sampled_from(OPEN), text, text),
+    st.sampled_from(OPEN),
+)
+"""What takes an open fact for one of any type."""
+
 PRESENT = (
     *(
         f"has({path})"
@@ -169,18 +173,18 @@ present = st.sampled_from(PRESENT)
 
 
 @cache
-def expressions(positive: bool, *, any_sign: bool = False, depth: int = 2) -> Texts:
+def expressions(positive: bool, *, any_sign: bool = False, leaf: Texts = plain, depth: int = 2) -> Texts:
     """Expressions whose presence tests have the sign that loads; with `any_sign` many have the wrong one."""
     turned = present.map("!({})".format)
     tests = st.one_of(present, turned) if any_sign else present if positive else turned
     if depth == 0:
-        return st.one_of(plain, tests)
-    part = st.deferred(lambda: expressions(positive, any_sign=any_sign, depth=depth - 1))
-    other = st.deferred(lambda: expressions(not positive, any_sign=any_sign, depth=depth - 1))
+        return st.one_of(leaf, tests)
+    part = st.deferred(lambda: expressions(positive, any_sign=any_sign, leaf=leaf, depth=depth - 1))
+    other = st.deferred(lambda: expressions(not positive, any_sign=any_sign, leaf=leaf, depth=depth - 1))
     signs = st.sampled_from(["&&", "||"])
     guarded = [f"(has({path}) && {test})" for path, test in GUARDED] if positive else ["true"]
     return st.one_of(
-        plain,
+        leaf,
         _of("({} {} {})", part, signs, part),
         _of("({} {} {})", tests, signs, part),
         _of("!({})", other),
@@ -222,24 +226,20 @@ extras = st.fixed_dictionaries(
 )
 
 
-def _asking(expression: str, count: int, roles: list[str]) -> Rule:
-    return ask(expression, count=count, roles=roles)
-
-
 def evenly(*rules: Rules) -> Rules:
     """One of several kinds, each as often; `one_of` would weigh them by the expressions that are in them."""
     return st.sampled_from(rules).flatmap(lambda kind: kind)
 
 
 @cache
-def rules_of(*, any_sign: bool) -> tuple[Rules, Rules, Rules]:
+def rules_of(*, any_sign: bool, leaf: Texts = plain) -> tuple[Rules, Rules, Rules]:
     """Rules that allow, rules that deny, and rules that restrict otherwise."""
-    restricting = st.one_of(expressions(False, any_sign=any_sign), st.just("true"))
+    restricting = st.one_of(expressions(False, any_sign=any_sign, leaf=leaf), st.just("true"))
     milder = evenly(
-        st.builds(_asking, restricting, st.integers(1, 2), st.sampled_from([[], ["sre"]])),
-        st.builds(lambda expression, key: throttle(expression, key=key), restricting, keys),
+        st.builds(ask, restricting, count=st.integers(1, 2), roles=st.sampled_from([[], ["sre"]])),
+        st.builds(throttle, restricting, key=keys),
     )
-    return expressions(True, any_sign=any_sign).map(allow), restricting.map(deny), milder
+    return expressions(True, any_sign=any_sign, leaf=leaf).map(allow), restricting.map(deny), milder
 
 
 @cache
@@ -265,7 +265,7 @@ def _decorated(rule: Rule, pin: str, actions: list[str] | None, more: Rule, igno
 @cache
 def rich_policies() -> st.SearchStrategy[list[Rule]]:
     """Policies with all that a rule may have, of few rules and of many."""
-    allows, denies, milder = rules_of(any_sign=False)
+    allows, denies, milder = rules_of(any_sign=False, leaf=plain | wild)
     some = st.builds(
         _decorated,
         evenly(allows, allows, denies, milder, milder),
@@ -300,4 +300,4 @@ policies = policies_of(any_sign=False)
 
 
 def loaded(rules: list[Rule], schema: Schema | None = None) -> PolicyEngine:
-    return PolicyEngine.from_yaml(document(*rules, variables=VARIABLES), schema)
+    return policy(*rules, variables=VARIABLES, schema=schema)

@@ -10,32 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from importlib.metadata import entry_points
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import evolve, field, frozen
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cigate.action import Action
-from cigate.controls import PERIODS, Budget
-from cigate.credentials import CredentialBroker, Tag
-from cigate.credentials.jws import private_key
 from cigate.errors import CigateError, ConfigError, PolicyError
 from cigate.facts import FactType, Schema
-from cigate.inventory import Inventory, StaticInventory
 from cigate.money import MOST_MINOR_UNITS, Money
-from cigate.pipelines import Pipeline
 from cigate.policy import PolicyEngine
 from cigate.policy.reading import POLICY_LIMITS
-from cigate.risk import RiskScorer, WeightedScorer
-from cigate.secret import Secret
-from cigate.signing import KeyRecord, Keyring, KeyUse
-from cigate.stores import check_uri
 from cigate.wire import canonical, ownfile, settings, yamldoc
 from cigate.wire.ijson import Limits
 from cigate.wire.times import seconds
+
+if (
+    TYPE_CHECKING
+):  # a section's room loads when the section is read: who asks for the policy alone waits for no other
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from cigate.controls import Budget
+    from cigate.credentials import CredentialBroker, Tag
+    from cigate.inventory import Inventory
+    from cigate.pipelines import Pipeline
+    from cigate.risk import RiskScorer
+    from cigate.signing import Keyring
 
 T = TypeVar("T")
 
@@ -117,6 +118,8 @@ class Configuration:
     @property
     def store(self) -> str:
         """The store's URI, `sqlite:state.db` unless the file says otherwise."""
+        from cigate.stores import check_uri
+
         with self._at("store"):
             return check_uri(settings.text(self.sections.get("store", "sqlite:state.db"), ""))
 
@@ -140,6 +143,11 @@ class Configuration:
         kind, named = self._ledger_secret()
         if kind == "file":
             return self.folder / named
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        from cigate.credentials.jws import private_key
+        from cigate.secret import Secret
+
         with self._at("ledger"):
             try:
                 key = private_key(Secret.from_env(named))
@@ -181,6 +189,9 @@ class Configuration:
             ConfigError: `config.*` and what the rooms raise, placed at `FILE:LINE:COLUMN`.
             PolicyError: the policy does not load.
         """
+        from cigate.inventory import StaticInventory
+        from cigate.risk import WeightedScorer
+
         actions = self.actions()
         self._check_references(actions)
         with self._at("agents"):
@@ -191,7 +202,7 @@ class Configuration:
             risk = WeightedScorer.from_config(self._mapping("risk"))
         return Loaded(
             audience=self.audience,
-            policy=self._policy(schema_of(actions)),
+            policy=self.policy(actions),
             actions=actions,
             inventory=inventory,
             budgets=self._each("budgets", _budget),
@@ -283,7 +294,14 @@ class Configuration:
     def _pipeline_sections(self) -> Mapping[str, Any]:
         return self._mapping("pipelines") or {"local": {"backend": "local"}}
 
-    def _policy(self, schema: Schema) -> PolicyEngine:
+    def policy(self, actions: Mapping[str, Action] | None = None) -> PolicyEngine:
+        """The policy alone, held against the catalogue of actions.
+
+        Raises:
+            ConfigError: as `load`, of the actions.
+            PolicyError: the policy does not load.
+        """
+        schema = schema_of(self.actions() if actions is None else actions)
         if "policy" not in self.sections:
             raise self._error(
                 "config.missing", "there is no policy", "policy", "", "policy: {file: policy.yaml}"
@@ -344,6 +362,8 @@ class Configuration:
         return self._error(error.code, error.message, "actions", pointer, error.fix)
 
     def _backend(self, group: str, section: Any) -> Any:
+        from importlib.metadata import entry_points
+
         wanted = settings.text(settings.section(section, "").get("backend"), "/backend")
         known = {point.name: point for point in entry_points(group=group)}
         if wanted not in known:
@@ -445,6 +465,8 @@ def keys_in_use(ledger_key: bytes, brokers: Mapping[str, CredentialBroker]) -> M
         public_pem = getattr(broker, "public_pem", None)
         if public_pem is not None:
             pems[f"the broker {name}"] = public_pem()
+    from cigate.signing import KeyRecord, KeyUse
+
     return {KeyRecord.enrol(pem, id="own", use=KeyUse.LEDGER).thumbprint: name for name, pem in pems.items()}
 
 
@@ -513,6 +535,8 @@ def _budget(name: str, section: Any) -> Budget:
     for key in ("limit", "currency"):
         if key not in found:
             raise ConfigError("config.missing-key", f"the key {key} is missing")
+    from cigate.controls import PERIODS, Budget
+
     period = found.get("period", "month")
     if period not in PERIODS:
         raise settings.unknown_name("period", str(period), PERIODS, "/period")

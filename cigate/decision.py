@@ -172,8 +172,8 @@ class Explanation(Protocol):
     """Why a decision is what it is, in the forms in which people read it."""
 
     def to_text(self) -> str: ...
-    def to_html(self) -> str: ...
-    def to_markdown(self) -> str: ...
+    def _repr_html_(self) -> str: ...
+    def _repr_markdown_(self) -> str: ...
 
 
 @frozen
@@ -312,9 +312,29 @@ class Decision:
         reasons = (f"  because {reason.message}" for reason in ruling.reasons)
         return "\n".join((f"{ruling.effect.value} ({ruling.code})", *reasons))
 
+    def _repr_html_(self) -> str:
+        from html import escape  # for notebooks alone
+
+        ruling = self._ruling
+        if ruling.before is not None:
+            return f"{ruling.before._repr_html_()}<p>{escape(ruling.note)}</p>"
+        if ruling.explainer is not None:
+            return ruling.explainer(self._facts)._repr_html_()
+        return f"<pre>{escape(self.explain())}</pre>"
+
+    def _repr_markdown_(self) -> str | None:
+        ruling = self._ruling
+        if ruling.before is not None or ruling.explainer is None:
+            return None
+        return ruling.explainer(self._facts)._repr_markdown_()
+
     def changed(self, note: str, **changes: Any) -> Decision:
         """What became of this decision after the policy: other fields, nothing to take, and why in a sentence."""
         return ruled(evolve(self._ruling, before=self, note=note, **changes), (), self._facts)
+
+    def by(self, policy_digest: str) -> Decision:
+        """The same decision in another policy's name, to see whether that would have made any difference."""
+        return ruled(evolve(self._ruling, policy_digest=policy_digest), self.takes, self._facts)
 
     def refused(self, code: str, message: str) -> Decision:
         """This decision turned into a deny by something after the policy, which comes first in the reasons."""

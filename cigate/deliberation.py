@@ -37,7 +37,6 @@ from cigate.errors import AttestationError, CigateError, FactsError, RequestErro
 from cigate.facts import Facts
 from cigate.pipelines import Pipeline
 from cigate.pipelines.source import GitSource
-from cigate.policy import decide
 from cigate.request import DeviceId, Request, UserId
 from cigate.signing import KeyRecord
 from cigate.stores import Rows, Store
@@ -141,7 +140,7 @@ class Deliberation:
             )
         except (RequestError, FactsError) as error:
             return no(error.code, str(error))
-        own = decide(loaded.policy, facts)
+        own = loaded.policy.decide(facts)
         decision = self._after_policy(own, facts, action, pipeline, held)
         return Decided(asked, loaded, decision, own, facts, action, parameters, commit)
 

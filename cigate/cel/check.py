@@ -112,7 +112,7 @@ def check(
     return checker.found.final(checker.of(node))
 
 
-@define
+@define(eq=False, repr=False)
 class _Checker:
     source: str
     declarations: Declarations | None

@@ -14,7 +14,19 @@ from typing import Final
 from attrs import Factory, evolve, frozen
 
 from cigate.cel.error import CompileError
-from cigate.cel.syntax import TERNARY, Bind, Call, Comprehension, ListOf, MapOf, Name, Node, Select, children
+from cigate.cel.syntax import (
+    TERNARY,
+    Bind,
+    Call,
+    Comprehension,
+    ListOf,
+    MapOf,
+    Name,
+    Node,
+    Select,
+    children,
+    walk,
+)
 from cigate.cel.types import Declarations, Type
 
 MOST_ITEMS: Final = 1_000
@@ -41,10 +53,11 @@ def bound(node: Node, declarations: Declarations | None, source: str) -> None:
     Raises:
         CompileError: `cel.too-large`.
     """
-    _Estimate(source, declarations).of(node)
+    if any(type(part) is Comprehension for part in walk(node)):  # all else takes as long as it is written
+        _Estimate(source, declarations).of(node)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Cost:
     """What a node may cost at most.
 
@@ -59,7 +72,7 @@ class _Cost:
     nested: int = 1
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Estimate:
     source: str
     declarations: Declarations | None

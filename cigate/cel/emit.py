@@ -20,7 +20,7 @@ from attrs import Factory, evolve, frozen
 
 from cigate.cel import emit_control, running
 from cigate.cel.emit_python import FACTS, Python, both, call, constant, is_not, name, pair, sequence
-from cigate.cel.fold import constants
+from cigate.cel.fold import MAX_SIZE, constants
 from cigate.cel.functions import Function
 from cigate.cel.operators import (
     OPERATORS,
@@ -61,8 +61,8 @@ _CHEAP: Final = frozenset(
 )
 """What takes the same time whatever the size of its operands."""
 
-_FEW: Final = 8
-"""Calls that may take as long as their operands are large, which an expression may have uncounted."""
+_FEW: Final = 4
+"""Calls that may take as long as their operands are large, which an expression may have uncounted: half a second."""
 
 _BOOLEAN_MACROS: Final = frozenset({"all", "exists", "exists_one", "existsOne"})
 
@@ -95,7 +95,7 @@ def emit(
     return emitter.out.compiled(value, running.MAX_STEPS)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Emitter:
     """Lowers nodes, given what the names in scope stand for.
 
@@ -283,7 +283,8 @@ class Emitter:
         if node.target is not None or node.function not in RELATIONS:
             return node.function not in _CHEAP
         sides = node.arguments[1:] if node.function == IN else node.arguments
-        return not any(self.is_known(side) and running.size(self.known(side)) <= 1 for side in sides)
+        small = 1 if self.out.loops else MAX_SIZE
+        return not any(self.is_known(side) and running.size(self.known(side)) <= small for side in sides)
 
     def spend(self, steps: ast.expr) -> None:
         """Count steps."""

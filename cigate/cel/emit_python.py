@@ -88,7 +88,7 @@ def is_atom(value: ast.expr) -> bool:
     return isinstance(value, ast.Name | ast.Constant)
 
 
-@define
+@define(eq=False, repr=False)
 class Python:
     """A function of one argument, `facts`, in the making.
 

@@ -1,16 +1,16 @@
 """When two values of CEL are equal, and what is found in a list or a map by that (cel-spec, langdef.md, "Equality").
 
-Numbers are equal by what they are worth, whatever their types; everything else only within its own type; NaN
-equals nothing. An integer is compared with a double as the nearest double, as the conformance tests want it
-of `<` ("lossy"): beyond 2**53 that takes neighbours for equal. A map has a key only for a number that is
-worth exactly the same. No equality fails but for size, and none goes deeper into Python's stack than one
+Numbers are equal by what they are worth exactly, whatever their types; everything else only within its own type;
+NaN equals nothing. So equality is transitive, and one rule serves `==`, `in`, keys of maps, and what lists and sets
+are told apart by (`identity`). No equality fails but for size, and none goes deeper into Python's stack than one
 call: lists within lists are compared from a list of pairs that still wait.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from typing_extensions import override
 
@@ -30,7 +30,9 @@ from cigate.cel.values import (
     adopted,
 )
 
-_BY_PYTHON: Final = frozenset({int, bool, float, bytes, UInt, NoneType})
+_Parts: TypeAlias = Iterable[tuple[Any, Any]]
+_PLAIN: Final = frozenset({str, int, bool, float, bytes, UInt, NoneType})
+"""Types that Python compares as CEL does, each with itself."""
 
 
 def equal(left: object, right: object) -> bool:
@@ -41,7 +43,7 @@ def equal(left: object, right: object) -> bool:
             them that is no value.
     """
     kind = type(left)
-    if kind is type(right) and (kind is str or kind in _BY_PYTHON):
+    if kind is type(right) and kind in _PLAIN:
         return left == right
     if kind in LISTS or kind in MAPS or kind is Optional:
         return _equal(left, right, [MOST_PARTS])
@@ -50,28 +52,33 @@ def equal(left: object, right: object) -> bool:
 
 def _equal(left: Any, right: Any, budget: list[int]) -> bool:
     waiting = [(left, right)]
+    parts: _Parts | None
     while waiting:
         left, right = waiting.pop()
         kind = type(left)
-        if kind is type(right) and (kind is str or kind in _BY_PYTHON):
+        if kind is type(right) and kind in _PLAIN:
             if left != right:
                 return False
             continue
         left, right = adopted(left), adopted(right)
         kind, other = type(left), type(right)
-        if kind in LISTS and other in LISTS:
-            parts: list[tuple[Any, Any]] | None = _items(left, right)
-        elif kind in MAPS and other in MAPS:
-            parts = _entries(left, right)
+        if (kind in LISTS and other in LISTS) or (kind in MAPS and other in MAPS):
+            if len(left) != len(right):
+                return False
+            budget[0] -= len(left)
+            if budget[0] < 0:
+                raise EvaluationError(
+                    "cel.too-costly", f"values of more than {MOST_PARTS} parts are compared"
+                )
+            parts = zip(left, right, strict=True) if kind in LISTS else _entries(left, right)
         elif kind is other is Optional:
             parts = _held(left, right)
+        elif _equal_scalars(left, right):
+            continue
         else:
-            parts = [] if _equal_scalars(left, right) else None
+            return False
         if parts is None:
             return False
-        budget[0] -= len(parts)
-        if budget[0] < 0:
-            raise EvaluationError("cel.too-costly", f"values of more than {MOST_PARTS} parts are compared")
         waiting += parts
     return True
 
@@ -79,18 +86,12 @@ def _equal(left: Any, right: Any, budget: list[int]) -> bool:
 # what must be equal for two containers to be; None where they can't be
 
 
-def _items(left: Any, right: Any) -> list[tuple[Any, Any]] | None:
-    return list(zip(left, right, strict=True)) if len(left) == len(right) else None
-
-
-def _entries(left: Any, right: Any) -> list[tuple[Any, Any]] | None:
-    if len(left) != len(right):
-        return None
+def _entries(left: Any, right: Any) -> _Parts | None:
     parts = [(value, entry(right, adopted(key))) for key, value in left.items()]
     return None if any(found is NOTHING for _, found in parts) else parts
 
 
-def _held(left: Optional, right: Optional) -> list[tuple[Any, Any]] | None:
+def _held(left: Optional, right: Optional) -> _Parts | None:
     if left.value is NOTHING or right.value is NOTHING:
         return [] if left.value is right.value else None
     return [(left.value, right.value)]
@@ -103,9 +104,7 @@ def _equal_scalars(left: Any, right: Any) -> bool:
     if kind is other:
         return bool(left == right)
     if kind in NUMBERS:
-        if other not in NUMBERS:
-            return False
-        return bool(float(left) == float(right) if float in (kind, other) else left == right)
+        return other in NUMBERS and bool(left == right)  # Python compares an int and a float exactly
     return any(kind in kinds and other in kinds and left == right for kinds in (MOMENTS, SPANS))
 
 
@@ -130,9 +129,6 @@ class _Exactly:
         return other == self._number and (type(other) is bool) is self._is_bool
 
 
-_EXACT: Final = 2**53
-"""Below it Python's comparison of an int with a float is that of two doubles; NaN is not below it."""
-
 _EXACTLY: Final = {(kind, value): _Exactly(kind(value)) for kind in (bool, int) for value in (0, 1)}
 
 
@@ -153,10 +149,11 @@ def entry(of: Any, key: Any) -> Any:
 def within(item: Any, of: Any) -> bool:
     """Is an item in a list?"""
     kind = type(item)
-    if kind is str or kind is bytes:
-        return item in of
-    if kind in NUMBERS and -_EXACT < item < _EXACT and item != 0 and item != 1:
-        return item in of
+    if kind is str or kind is bytes or (kind in NUMBERS and item != 0 and item != 1):
+        if item not in of or item != item:  # Python finds a NaN that is the same object
+            return False
+        if type(of[of.index(item)]) in _PLAIN:
+            return True  # else it is a caller's object, which may say that it equals anything
     if kind is bool or item is None:
         return any(one is item for one in of)
     budget = [MOST_PARTS]  # one for the whole list: its items may all be the same large one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Self
 
 from typing_extensions import override
@@ -74,6 +73,8 @@ class EvaluationError(CigateError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A way out that names the known name most like this one; empty if none is."""
+    from difflib import get_close_matches  # only whoever made a mistake waits for it
+
     close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else ""
 

@@ -34,7 +34,7 @@ def constants(node: Node, functions: Mapping[str, Function]) -> Mapping[int, Any
     return folding.values
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Folding:
     functions: Mapping[str, Function]
     values: dict[int, Any] = Factory(dict)

@@ -28,7 +28,7 @@ class Overload:
     of: Type | None = None
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Function:
     """A function that expressions may call.
 

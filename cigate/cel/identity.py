@@ -1,10 +1,8 @@
 """What values are told apart by: one key for all values that CEL's equality takes for one.
 
 In comes a value, out comes something hashable; two keys are equal exactly if the values are (cel-spec, langdef.md,
-"Equality"), save that an integer and a double beyond 2**53 must be worth the same, as for a key of a map: that the
-nearest double is near enough to both its neighbours (`equality`) would make one value of three. So that a list can
-be searched, or freed of doubles, in one pass whatever it holds. NaN equals nothing, itself included: its key is new
-each time.
+"Equality"). So that a list can be searched, or freed of doubles, in one pass whatever it holds. NaN equals nothing,
+itself included: its key is new each time.
 """
 
 from __future__ import annotations

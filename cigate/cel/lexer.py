@@ -33,11 +33,11 @@ Value: TypeAlias = int | float | str | bytes
 _TOKEN: Final = re.compile(
     r"""
     (?:[ \t\n\f\r]++|//[^\r\n]*+)*+
-    (?:(?P<word>(?![rRbB]{1,2}["'])[_a-zA-Z][_a-zA-Z0-9]*)
+    (?:(?P<word>(?!(?:[bB][rR]?|[rR])["'])[_a-zA-Z][_a-zA-Z0-9]*)
       |(?P<symbol>\|\||&&|==|!=|<=|>=|[-+*/%<>!?:,()\[\]{}]|\.(?![0-9]))
       |(?P<plain>"(?!"")[^"\\\r\n]*"|'(?!'')[^'\\\r\n]*')
       |(?P<digits>[0-9]{1,18}(?![0-9a-zA-Z_.]))
-      |(?P<opening>(?:[rR]?[bB]?|[bB][rR])(?:\"\"\"|'''|"|'))
+      |(?P<opening>(?:[bB]?[rR]?)(?:\"\"\"|'''|"|'))
       |(?P<number>\.?[0-9])
       |`(?P<quoted>[-_a-zA-Z0-9./ ]+)`
       |(?P<end>\Z)
@@ -52,7 +52,7 @@ comment, and in every way that blanks can be split (threats B8).
 
 _NUMBER: Final = re.compile(
     r"(?P<float>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)"
-    r"|(?P<integer>0[xX][0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU]?)"
+    r"|(?P<integer>0x[0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU]?)"
 )
 _LETTER: Final = re.compile(r"[_a-zA-Z]")
 _BLANK: Final = re.compile(r"(?:[ \t\n\f\r]++|//[^\r\n]*+)*+")
@@ -63,7 +63,7 @@ _ESCAPE: Final = re.compile(
 _SIMPLE: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-@define
+@define(eq=False, repr=False)
 class Tokens:
     """The tokens of a source, the end last.
 
@@ -151,7 +151,7 @@ def _number(source: str, at: int) -> tuple[Value, int]:
     digits = match["integer"]
     if len(digits) > 40:
         raise CompileError.at(source, at, "cel.syntax", "this number is too large for 64 bits")
-    number = int(digits, 16) if digits[:2] in ("0x", "0X") else int(digits)
+    number = int(digits, 16) if digits[:2] == "0x" else int(digits)
     if not match["unsigned"]:
         return number, end
     if number >= 2**64:

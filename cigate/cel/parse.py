@@ -115,7 +115,7 @@ def _too_deep(source: str, at: int) -> CompileError:
     )
 
 
-@define
+@define(eq=False, repr=False)
 class _Parser:
     source: str
     kinds: list[str]
@@ -259,6 +259,9 @@ class _Parser:
     def listed(self, at: int) -> Node:
         items: list[Node] = []
         optional: list[int] = []
+        if self.accept(","):  # the grammar has a last comma even where there is nothing before it
+            self.expect("]")
+            return ListOf(at, ())
         while not self.accept("]"):
             if self.accept("?"):
                 optional.append(len(items))
@@ -271,6 +274,9 @@ class _Parser:
     def mapped(self, at: int) -> Node:
         entries: list[tuple[Node, Node]] = []
         optional: list[int] = []
+        if self.accept(","):
+            self.expect("}")
+            return MapOf(at, ())
         while not self.accept("}"):
             if self.accept("?"):
                 optional.append(len(entries))

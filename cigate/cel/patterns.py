@@ -24,9 +24,9 @@ from cigate.cel.pattern_shapes import Test, shape
 _LONGEST: Final = 1 << 16  # characters of a pattern
 _MEMORY: Final = 4 << 20  # bytes that one compiled pattern may take
 _STEPS: Final = (
-    1 << 26
-)  # a pattern's instructions times a text's bytes: half a second in RE2's slowest engine
-_SEARCHES: Final = 8  # how often the whole of a text may be searched again for further matches
+    1 << 24
+)  # a pattern's instructions times a text's bytes: a tenth of a second in RE2's slowest engine
+_SEARCHES: Final = 4  # how often the whole of a text may be searched again for further matches
 _KEPT: Final = 128  # compiled patterns; those of rules are held by their programs besides
 
 Matcher = Callable[[str], bool]
@@ -44,6 +44,7 @@ def string_test(pattern: str) -> tuple[Test, tuple[str, ...]] | None:
     return known.test() if known else None
 
 
+@lru_cache(maxsize=1024)
 def checked(pattern: str) -> None:
     """See whether a pattern is one.
 

@@ -8,23 +8,21 @@ evaluate them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
-from cachetools import LRUCache, cached
 
 from cigate.cel.check import check
 from cigate.cel.cost import bound
-from cigate.cel.emit import emit
 from cigate.cel.error import CompileError, EvaluationError
 from cigate.cel.functions import Function
 from cigate.cel.library import LIBRARY
-from cigate.cel.locks import lock_over_forks
 from cigate.cel.own import library_with
 from cigate.cel.parse import parse
 from cigate.cel.rendering import render_readable
 from cigate.cel.resolve import resolved
+from cigate.cel.running import MAX_STEPS, Exhausted
 from cigate.cel.syntax import (
     OPERATORS,
     RELATIONS,
@@ -94,6 +92,10 @@ class Program:
             return self._code(facts)
         except EvaluationError:
             raise
+        except Exhausted:
+            raise EvaluationError(
+                "cel.too-costly", f"the expression takes more than {MAX_STEPS} steps on these facts"
+            ) from None
         except RecursionError:
             raise EvaluationError("cel.too-deep", "the stack is too short for this expression") from None
         except MemoryError:
@@ -167,7 +169,7 @@ def ready() -> None:
     compile("text.matches(pattern)")({"text": "ab", "pattern": "(a|b)+\\b"})
 
 
-@cached(LRUCache(maxsize=_KEPT), lock=lock_over_forks())
+@lru_cache(maxsize=_KEPT)
 def _compiled(
     source: str, declarations: Declarations | None, container: str, own: tuple[Function, ...]
 ) -> Program:
@@ -198,7 +200,7 @@ def checked(
         ) from None
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Same:
     """Functions, told apart by identity: there are few sets of them, and each lives as long as its programs."""
 
@@ -211,8 +213,10 @@ class _Same:
         return isinstance(other, _Same) and self.functions is other.functions
 
 
-@cached(LRUCache(maxsize=4 * _KEPT), lock=lock_over_forks())
+@lru_cache(maxsize=4 * _KEPT)
 def _code(node: Node, declarations: Declarations | None, container: str, functions: _Same) -> Code:
+    from cigate.cel.emit import emit  # who only loads a policy needs none of it
+
     return emit(node, functions=functions.functions, declarations=declarations, container=container)
 
 

@@ -52,7 +52,7 @@ def resolved(
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Resolver:
     source: str
     declarations: Declarations | None
@@ -93,8 +93,11 @@ class _Resolver:
         return evolve(node, value=self.of(node.value, bound), body=body)
 
     def each(self, nodes: tuple[Node, ...], bound: frozenset[str]) -> tuple[Node, ...]:
-        found = tuple([self.of(node, bound) for node in nodes])
-        return nodes if all(one is other for one, other in zip(found, nodes, strict=True)) else found
+        found = [self.of(node, bound) for node in nodes]
+        for one, other in zip(found, nodes, strict=True):
+            if one is not other:
+                return tuple(found)
+        return nodes
 
     def name(self, node: Name, bound: frozenset[str]) -> Name:
         if node.absolute or node.name in bound:

@@ -130,15 +130,19 @@ def worked_out(value: Any) -> Any:
     return value
 
 
+class Exhausted(Exception):
+    """The steps of an evaluation are spent. That ends all of it: an error of one operand would be set aside by
+    `&&` and `||`, and their other operands begin with what is no longer there.
+    """
+
+
 def exhausted() -> NoReturn:
     """Say that too many steps were taken.
 
     Raises:
-        EvaluationError: `cel.too-costly`.
+        Exhausted: always.
     """
-    raise EvaluationError(
-        "cel.too-costly", f"the expression takes more than {MAX_STEPS} steps on these facts"
-    )
+    raise Exhausted
 
 
 def size(*values: Any) -> int:

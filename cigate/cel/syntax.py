@@ -7,8 +7,8 @@ syntax tree, so that nothing downstream needs a second kind of node for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 from typing_extensions import override
@@ -164,23 +164,23 @@ Node: TypeAlias = Literal | Name | Select | Index | Has | Call | ListOf | MapOf 
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below this one, in the order of the source."""
-    match node:
-        case Select() | Has():
-            return (node.operand,)
-        case Index():
-            return (node.operand, node.index)
-        case Call():
-            return node.arguments if node.target is None else (node.target, *node.arguments)
-        case ListOf():
-            return node.items
-        case MapOf():
-            return tuple(part for entry in node.entries for part in entry)
-        case Comprehension():
-            return (node.operand, *node.arguments)
-        case Bind():
-            return (node.value, node.body)
-        case Literal() | Name():
-            return ()
+    return _CHILDREN[type(node)](node)
+
+
+_CHILDREN: Final[
+    Mapping[type, Callable[[Any], tuple[Node, ...]]]
+] = {  # by a table: all of loading goes through it
+    Literal: lambda node: (),
+    Name: lambda node: (),
+    Select: lambda node: (node.operand,),
+    Has: lambda node: (node.operand,),
+    Index: lambda node: (node.operand, node.index),
+    Call: lambda node: node.arguments if node.target is None else (node.target, *node.arguments),
+    ListOf: lambda node: node.items,
+    MapOf: lambda node: tuple([part for entry in node.entries for part in entry]),
+    Comprehension: lambda node: (node.operand, *node.arguments),
+    Bind: lambda node: (node.value, node.body),
+}
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -189,7 +189,8 @@ def walk(node: Node) -> Iterator[Node]:
     while waiting:
         found = waiting.pop()
         yield found
-        waiting.extend(reversed(children(found)))
+        below = _CHILDREN[type(found)](found)
+        waiting += below[::-1]
 
 
 def path_of(node: Node) -> str | None:

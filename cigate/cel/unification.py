@@ -17,7 +17,7 @@ _NULLABLE: Final = frozenset({"optional_type", TIMESTAMP.name, DURATION.name})
 """Where a null may stand beside such a value, as in messages of old."""
 
 
-@define
+@define(eq=False, repr=False)
 class Substitution:
     """What is known of the parameters in the types of one expression."""
 

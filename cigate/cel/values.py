@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from types import MappingProxyType, NoneType
 from typing import Any, Final, NoReturn
 
@@ -28,7 +29,7 @@ LONGEST_TEXT: Final = 2**20
 LONGEST_LIST: Final = 2**17
 """The most items that a list or map made by an expression has."""
 
-MOST_PARTS: Final = 2**20
+MOST_PARTS: Final = 2**17
 """How many values a deep walk looks at: a list that holds one list twice, and so on, doubles at each level."""
 
 _DEEPEST: Final = 100
@@ -156,11 +157,22 @@ def _plain(value: object) -> Any:
             return adopted(datetime.combine(value.date(), value.timetz()))
         case timedelta():
             return adopted(timedelta(value.days, value.seconds, value.microseconds))
+        case dict():  # as the built-in types see them: a subclass may invent items, and never end
+            return dict.copy(value)
+        case list():
+            return list.copy(value)
+        case tuple():
+            return tuple.__getitem__(value, slice(None))
         case Mapping():
-            return dict(value.items())
-        case list() | tuple():
-            return list(value)
+            return _bounded_copy(value)
     raise _no_value(type(value))
+
+
+def _bounded_copy(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    entries = dict(islice(value.items(), LONGEST_LIST + 1))
+    if len(entries) > LONGEST_LIST:
+        raise EvaluationError("cel.too-costly", f"a map that is no dict has more than {LONGEST_LIST} entries")
+    return entries
 
 
 def _no_value(kind: type) -> EvaluationError:

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 Verb = Callable[[argparse.Namespace], int]
@@ -62,6 +61,8 @@ class _Version(argparse.Action):
     """Prints the version of the distribution; it is looked up only when somebody asks."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # searches the path, which takes longer than most verbs
+
         print(f"cigate {version('cigate-sdk')}")
         parser.exit()
 
@@ -182,6 +183,11 @@ def command_line() -> argparse.ArgumentParser:
     )
     made = verb(policy, "check", "policy.check", "load a policy; errors as FILE:LINE:COLUMN: code: text")
     made.add_argument("file", metavar="FILE")
+    made.add_argument(
+        "--second-opinion",
+        action="store_true",
+        help="evaluate its expressions in cel-python too, over cases made from them; exit 1 if they differ",
+    )
     for name, text in (("decide", "decide on a document of facts"), ("explain", "the same, in words")):
         made = verb(policy, name, f"policy.{name}", text)
         made.add_argument(

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
 
 from cigate.cli.examples import GATEWAY_YAML, POLICY_YAML
+from cigate.cli.streams import say
 from cigate.config import Configuration, read_configuration
-from cigate.errors import ConfigError, RequestError
+from cigate.errors import ConfigError
 from cigate.gateway import Gateway, utc_now
 from cigate.journal import read_row, scan_rows
 from cigate.signing import Algorithm, KeyRecord, KeyUse, Signer, load_private_key, write_key_pair
 from cigate.signing.signer import PrivateKey
 from cigate.stores import Key, Store, create_store, open_store
 from cigate.wire.settings import unknown_name
-
-_MOST_OCTETS: Final = 1024 * 1024
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -189,33 +185,3 @@ def write_once(path: Path, content: bytes, mode: int) -> Path:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     return path
-
-
-def read_input(name: str, *, most: int | None = _MOST_OCTETS) -> bytes:
-    """A file's bytes, or stdin's for `-`; at most so many, so that a device can't hold us for ever.
-
-    Raises:
-        RequestError: `input.unreadable`, `input.too-large`.
-    """
-    wanted = -1 if most is None else most + 1
-    try:
-        if name == "-":
-            found = sys.stdin.buffer.read(wanted)
-        else:
-            with open(Path(name), "rb") as file:
-                found = file.read(wanted)
-    except OSError as error:
-        raise RequestError("input.unreadable", f"{name!r}: {error.strerror}") from None
-    if most is not None and len(found) > most:
-        raise RequestError("input.too-large", f"{name!r} has more than {most} bytes")
-    return found
-
-
-def show(document: Any) -> None:
-    """JSON on stdout, for programs and people."""
-    print(json.dumps(document, indent=2, ensure_ascii=True), flush=True)
-
-
-def say(text: str) -> None:
-    """Prose and progress, on stderr."""
-    print(text, file=sys.stderr)

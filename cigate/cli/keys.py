@@ -7,7 +7,8 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from cigate.cli.folder import check_known, configuration, gateway, read_input, say, show
+from cigate.cli.folder import check_known, configuration, gateway
+from cigate.cli.streams import read_input, say, show
 from cigate.errors import ConfigError
 from cigate.signing import KeyRecord, write_key_pair
 from cigate.stores import open_store

@@ -9,16 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
-
-from cigate.cli.folder import configuration, read_input, say, show
+from cigate.cli.folder import configuration
+from cigate.cli.streams import read_input, say, show
 from cigate.decision import Decision
 from cigate.errors import LedgerError, RequestError
 from cigate.facts import Facts
 from cigate.ledger import BIGGEST_ENTRY, Ledger, verify_export
 from cigate.ledger import check_receipt as check
 from cigate.ledger import replay as replay_entries
-from cigate.policy import PolicyEngine, decide, settle
+from cigate.policy import PolicyEngine, settle
 from cigate.state import anchor_of
 from cigate.stores import open_store
 
@@ -109,14 +108,12 @@ def _decider(ledger: Ledger, other: PolicyEngine | None) -> Callable[[str, Facts
 
     def by_digest(digest: str, facts: Facts) -> Decision:
         if other is not None:
-            return evolve(
-                decide(other, facts), policy_digest=digest
-            )  # that it is another one is no difference
+            return other.decide(facts).by(digest)  # that it is another one is no difference
         if digest not in engines:
             if digest not in texts:
                 raise LedgerError("replay.no-policy", f"the ledger holds no policy {digest}")
             engines[digest] = PolicyEngine.from_yaml(texts[digest], name="policy in the ledger")
-        return decide(engines[digest], facts)
+        return engines[digest].decide(facts)
 
     return by_digest
 

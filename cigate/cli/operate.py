@@ -6,7 +6,8 @@ import argparse
 import threading
 from pathlib import Path
 
-from cigate.cli.folder import check_known, configuration, gateway, say, show
+from cigate.cli.folder import check_known, configuration, gateway
+from cigate.cli.streams import say, show
 from cigate.effects import wait_for_starters
 from cigate.errors import ConfigError
 from cigate.gateway import DRAIN, SKEW, utc_now

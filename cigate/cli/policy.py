@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import Final
 
-from cigate.cli.folder import read_input, show
-from cigate.config import read_configuration, schema_of
+from cigate.cli.streams import read_input, say, show
 from cigate.decision import Decision, Effect
 from cigate.errors import ConfigError, RequestError
 from cigate.facts import Schema
-from cigate.ledger import BIGGEST_ENTRY
 from cigate.policy import PolicyEngine
 from cigate.wire import ijson
+
+_LONGEST_FACTS: Final = 2 * 1024 * 1024
+"""Octets of a document of facts: as much as two entries of the ledger, which may be given for one."""
 
 _EXIT = {Effect.ALLOW: 0, Effect.DENY: 10, Effect.REQUIRE_APPROVAL: 11, Effect.THROTTLE: 12}
 
 
 def check(arguments: argparse.Namespace) -> int:
     engine = _from_file(arguments.file, arguments)
-    show(
-        {
-            "name": engine.name,
-            "sequence": engine.sequence,
-            "digest": engine.digest,
-            "rules": len(engine.rules),
-        }
-    )
-    return 0
+    said: dict[str, object] = {
+        "name": engine.name,
+        "sequence": engine.sequence,
+        "digest": engine.digest,
+        "rules": len(engine.rules),
+    }
+    if not arguments.second_opinion:
+        show(said)
+        return 0
+    from cigate.policy.second_opinion import second_opinion  # imports another engine, for whoever asks
+
+    opinion = second_opinion(engine.text, engine.schema, arguments.file)
+    for difference in opinion.differences:
+        say(str(difference))
+    show({**said, "second_opinion": opinion.to_json()})
+    return 1 if opinion.differences else 0
 
 
 def decide(arguments: argparse.Namespace) -> int:
@@ -43,9 +52,9 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def _decide(arguments: argparse.Namespace) -> Decision:
-    raw = read_input(arguments.facts, most=2 * BIGGEST_ENTRY)
+    raw = read_input(arguments.facts, most=_LONGEST_FACTS)
     try:
-        facts = ijson.parse(raw, limits=ijson.Limits(octets=2 * BIGGEST_ENTRY))
+        facts = ijson.parse(raw, limits=ijson.Limits(octets=_LONGEST_FACTS))
     except ijson.JSONError as error:
         raise RequestError(
             error.code, error.message, where=f"{arguments.facts}:{error.where}", fix=error.fix
@@ -78,7 +87,9 @@ def _decided_on(entry: dict[str, ijson.Json], name: str) -> dict[str, ijson.Json
 def _engine(arguments: argparse.Namespace) -> PolicyEngine:
     if arguments.policy is not None:
         return _from_file(arguments.policy, arguments)
-    return read_configuration(arguments.config).load().policy
+    from cigate.config import read_configuration
+
+    return read_configuration(arguments.config).policy()
 
 
 def _from_file(path: str, arguments: argparse.Namespace) -> PolicyEngine:
@@ -87,6 +98,8 @@ def _from_file(path: str, arguments: argparse.Namespace) -> PolicyEngine:
         raise RequestError("input.unreadable", "the name of the policy's file is empty")
     schema = Schema.default()
     if os.path.lexists(arguments.config):
+        from cigate.config import read_configuration, schema_of
+
         try:
             schema = schema_of(read_configuration(arguments.config).actions())
         except ConfigError:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cigate.cli.folder import enrolled, gateway, read_input, say, show, signer
+from cigate.cli.folder import enrolled, gateway, signer
+from cigate.cli.streams import read_input, say, show
 from cigate.cli.terminal import inert
 from cigate.errors import RequestError
 from cigate.gateway import Gateway

@@ -47,7 +47,7 @@ def outcome(program: cel.Program, facts: Facts) -> Outcome:
     return Outcome.FALSE if value is False else Outcome.ERROR
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Part:
     """A part of a rule below its `&&`, `||` and `!`: a presence test, or an expression without any."""
 
@@ -55,7 +55,7 @@ class Part:
     test: Test | None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Junction:
     """`&&`, `||` or `!` over parts."""
 

@@ -16,11 +16,12 @@ from attrs import define, field, frozen
 from cigate.cel.syntax import Node
 from cigate.decision import Decision, Explanation
 from cigate.facts import FactType, Schema
-from cigate.policy.checks import NotStraight, Schemed, Shape, shape_of
 from cigate.policy.compiled import CompiledRule
 from cigate.policy.pinned import pins
+from cigate.policy.reads import NotStraight, Readable
 from cigate.policy.rulings import Finish, Read, finisher, reader
 from cigate.policy.straight import PER_MASK, Question, which_are_true
+from cigate.policy.writing import Space
 
 _WORTH_SPLITTING: Final = 8
 """So many rules must differ by a fact's value before looking that up pays."""
@@ -28,7 +29,7 @@ _WORTH_SPLITTING: Final = 8
 _MOST_KEPT: Final = 4096
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Asking:
     """What is the same for all rules of a policy: how to ask one exactly, and what decisions bring along."""
 
@@ -37,9 +38,10 @@ class Asking:
     exactly: Callable[[CompiledRule], Callable[[Any], bool]]
     explainer: Callable[[Any], Explanation]
     anew: Callable[[Sequence[CompiledRule], Any], Decision]
+    space: Space
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Candidates:
     """The rules that can be true of facts with some known values.
 
@@ -47,7 +49,7 @@ class Candidates:
         asking: the policy's own.
         rules: in the order of the document.
         known: the facts that are known, the action among them unless it is none that the policy names.
-        whole: whether all facts are to be checked; else only those that are read.
+        whole: whether all parameters are to be checked; else only those that are read.
     """
 
     asking: Asking
@@ -55,46 +57,21 @@ class Candidates:
     known: Mapping[str, str]
     whole: bool = True
     which: Callable[[Any], Any] = field(init=False)
-    _general: dict[str, Callable[[Any], Any]] = field(init=False, factory=dict)
-    unusual: int = field(init=False, default=0)
+    _made: dict[str, Callable[[Any], Any]] = field(init=False, factory=dict)
     finishes: dict[Any, Finish] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.which = self._first
 
     def _first(self, document: Any) -> Any:
-        return self.otherwise(document)
+        """Which rules are true of a document whose facts have been checked; raises if it is odd."""
+        self.which = self.asked()
+        return self.which(document)
 
-    def otherwise(self, document: Any) -> Any:
-        """Which rules are true of a document that is not of the usual shape, or is the first; raises if it is odd.
-
-        Code for one shape of documents is a third faster, and an agent's requests are nearly all of one. So the
-        usual shape is taken from the first document, and again from the second, fourth, eighth … that is not of it.
-        """
-        general = self.general()
-        found = general(document)
-        self.unusual += 1
-        if self.unusual & (self.unusual - 1) == 0 and self.unusual < _MOST_KEPT:
-            self.which = self._shaped(document) or general
-        return found
-
-    def general(self) -> Callable[[Any], Any]:
-        """The code for documents of every shape; all threads have the same, for it knows what its answers mean."""
-        found = self._general.get("")
-        return self._general.setdefault("", self._compiled()) if found is None else found
-
-    def asked(self, document: Any) -> Any:
-        """Which rules are true, where another has checked the facts."""
-        return self.general()(document)
-
-    def _shaped(self, document: Any) -> Callable[[Any], Any] | None:
-        if isinstance(self.general(), _Branching):
-            return None
-        shape = shape_of(document, Schemed.of(self.asking.schema, self.known.get("action")))
-        try:
-            return None if shape is None else self._straight(self.rules, self._nodes(), shape)
-        except NotStraight:
-            return None
+    def asked(self) -> Callable[[Any], Any]:
+        """The code that asks the rules; all threads have the same, for it knows what its answers mean."""
+        found = self._made.get("")
+        return self._made.setdefault("", self._compiled()) if found is None else found
 
     def _nodes(self) -> Mapping[int, Node | None]:
         return {rule.at: rule.node for rule in self.rules}
@@ -117,18 +94,21 @@ class Candidates:
         return _Branching(reader(path), self._straight(rest, nodes), rest, below)
 
     def _straight(
-        self, rules: Sequence[CompiledRule], nodes: Mapping[int, Node | None], shape: Shape | None = None
+        self, rules: Sequence[CompiledRule], nodes: Mapping[int, Node | None]
     ) -> Callable[[Any], Any]:
         questions = [Question(nodes[rule.at], rule.strict, self.asking.exactly(rule)) for rule in rules]
-        return which_are_true(questions, self.asking.schema, self.known, whole=self.whole, shape=shape)
+        return which_are_true(questions, self._readable(), self.known, self.asking.space, whole=self.whole)
+
+    def _readable(self) -> Readable:
+        return Readable.about(self.asking.schema, self.known.get("action"))
 
     def _split(self, nodes: Mapping[int, Node | None]) -> str | None:
         """The fact that most rules are pinned to, if that is worth a look-up."""
-        schemed = Schemed.of(self.asking.schema, self.known.get("action"))
+        readable = self._readable()
         counts: dict[str, int] = {}
         for node in nodes.values():
             for path in pins(node):
-                if path not in self.known and _is_text(schemed, path):
+                if path not in self.known and _is_text(readable, path):
                     counts[path] = counts.get(path, 0) + 1
         best = max(counts, key=lambda path: (counts[path], path), default=None)
         return best if best is not None and counts[best] >= _WORTH_SPLITTING else None
@@ -149,17 +129,17 @@ class Candidates:
 
     def true(self, found: Any) -> Iterator[CompiledRule]:
         """The rules that an answer of `which` says are true."""
-        asked = self.general()
-        if isinstance(asked, _Branching):
+        which = self.asked()
+        if isinstance(which, _Branching):
             value, general, more = found
-            yield from _chosen(asked.rest, general)
+            yield from _chosen(which.rest, general)
             if value is not None:
-                yield from asked.below[value].true(more)
+                yield from which.below[value].true(more)
         else:
             yield from _chosen(self.rules, found)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Branching:
     """Asks the rules that are not pinned, and those that are pinned to the value which the fact has."""
 
@@ -169,15 +149,15 @@ class _Branching:
     below: Mapping[str, Candidates]
 
     def __call__(self, document: Any) -> Any:
-        general = self.general(document)  # first: it checks all facts, so that the value is a text
+        general = self.general(document)
         value = self.read(document)
         below = self.below.get(value)
-        return (None, general, None) if below is None else (value, general, below.asked(document))
+        return (None, general, None) if below is None else (value, general, below.which(document))
 
 
-def _is_text(schemed: Schemed, path: str) -> bool:
+def _is_text(readable: Readable, path: str) -> bool:
     try:
-        return schemed.kind(path) is FactType.STRING
+        return readable.kind(path) is FactType.STRING
     except NotStraight:
         return False
 

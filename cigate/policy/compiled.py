@@ -37,7 +37,7 @@ Parameters = frozenset[tuple[str, FactType]] | None
 _TOO_LARGE: Final = "with its variables in place it has more than {} nodes or {} levels"
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Readable:
     """What rules about the same actions may read, and which of it is a map."""
 
@@ -48,7 +48,7 @@ class Readable:
         return cel.compile(render_readable(node), declarations=self.declarations)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class CompiledRule:
     """A rule that is ready to be asked. What asking needs is made when it is first asked, for most rules seldom are.
 
@@ -126,7 +126,7 @@ def compile_rules(document: PolicyDocument, source: Source, schema: Schema) -> t
     return _Compiler(document, source, schema).rules()
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Text:
     """One expression in the document."""
 

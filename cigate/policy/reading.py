@@ -50,7 +50,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@/-]{0,99}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Keys:
     """The keys of a map: those that it must have, and all that it may have."""
 

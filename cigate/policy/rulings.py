@@ -35,7 +35,7 @@ Finish = Callable[[Any, Any], Decision]
 _MOST_TOKENS: Final = 1024
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Bucket:
     """The token that a true throttle rule takes, but for the name of its bucket."""
 

@@ -9,7 +9,7 @@ from cigate.errors import PolicyError
 from cigate.wire import yamldoc
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Source:
     """The text of a policy and where everything stands in it."""
 

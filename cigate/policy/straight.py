@@ -2,9 +2,9 @@
 
 Theory of operation. CEL's rules about errors and unknown facts cost time at every step, and nearly every request
 needs none of them: its facts are all there and all of their declared types. So this writes code for that case
-alone. It loads each fact that any of the rules reads once, checks all facts with a few chained comparisons,
-and then asks the rules in plain Python, where `&&` is `and`. Whatever is odd (a fact that is not there, or of
-another type, or out of its range) raises, whatever it is that is raised, and the caller decides the exact way.
+alone. All facts have been checked (checks.py); the code loads each fact that any of the rules reads once, and
+asks the rules in plain Python, where `&&` is `and`. Whatever is odd (a fact that is not there, or of another type,
+or out of its range) raises, whatever it is that is raised, and the caller decides the exact way.
 So this code never says what an error means, and can't get it wrong.
 
 One rule limits what it may write: given facts that pass the checks, an expression gives CEL's value or raises. A
@@ -43,9 +43,10 @@ from cigate.cel.syntax import (
     walk,
 )
 from cigate.cel.times import parse_duration, parse_timestamp
-from cigate.facts import FactType, Schema
+from cigate.facts import FactType
 from cigate.policy import writing as py
-from cigate.policy.checks import Fact, Loads, NotStraight, Schemed, Shape
+from cigate.policy.reads import Fact, NotStraight, Readable, Reads
+from cigate.policy.writing import Space
 
 Exactly = Callable[[Any], bool]
 """Whether one rule is true of a document, asked the exact way; raises if it is in error."""
@@ -54,7 +55,7 @@ PER_MASK: Final = 30
 """How many rules one integer says: beyond 30 bits Python's arithmetic is slower."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Question:
     """A rule as this asks it.
 
@@ -71,29 +72,27 @@ class Question:
 
 def which_are_true(
     questions: Sequence[Question],
-    schema: Schema,
+    readable: Readable,
     known: Mapping[str, str],
+    space: Space,
     *,
     whole: bool = True,
-    shape: Shape | None = None,
 ) -> Callable[[Any], Any]:
     """A function from a document of facts to which questions are true: a mask of bits, or a tuple of them.
 
-    The bit `1 << n % 30` of the mask `n // 30` is question `n`. The function raises if anything is odd.
+    The bit `1 << n % 30` of the mask `n // 30` is question `n`. The function raises if anything is odd. Its facts
+    have been checked (`Checks`) but for `parameters`.
 
     Args:
         questions: the rules that may be true of these facts.
-        schema: what facts must fit.
+        readable: the facts' types.
         known: facts whose value is known already, as the action is.
-        whole: check all facts; else only those that these rules read, for the others have been checked.
-        shape: only documents of this shape are not odd.
-
-    Raises:
-        NotStraight: the rules read what the shape does not have.
+        space: where the code's names are.
+        whole: check all parameters; else those that these rules read, for the others have been checked.
     """
     nodes = [_settled(question.node, known) for question in questions]
     optional = {test for node in nodes if node is not None for test in _tested(node)}
-    loads = Loads(Schemed.of(schema, known.get("action")), optional, shape)
+    reads = Reads(readable, optional, space)
     body: list[ast.stmt] = []
     masks = max(1, -(-len(questions) // PER_MASK))
     for mask in range(masks):
@@ -101,7 +100,7 @@ def which_are_true(
     for at, (question, node) in enumerate(zip(questions, nodes, strict=True)):
         mask, bit = divmod(at, PER_MASK)
         found = py.add(f"m{mask}", py.constant(1 << bit))
-        condition, before = _asked(question, node, loads)
+        condition, before = _asked(question, node, reads)
         body += before
         match condition:
             case ast.Constant(value=True):
@@ -113,7 +112,7 @@ def which_are_true(
     result = [py.name(f"m{mask}") for mask in range(masks)]
     body.append(py.give(result[0] if masks == 1 else py.tuple_of(result)))
     return py.function(
-        "which_are_true", "document", [*loads.statements("document", whole=whole), *body], loads.scope
+        "which_are_true", "document", [*reads.statements("document", whole=whole), *body], space
     )
 
 
@@ -121,7 +120,7 @@ def _settled(node: Node | None, known: Mapping[str, str]) -> Node | None:
     return node if node is None or not known else _Settling(known).of(node)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Settling:
     """Puts what is known in place, and drops what that decides."""
 
@@ -165,17 +164,17 @@ def _tested(node: Node) -> Iterator[str]:
                 yield f"{above}.{part.field}"
 
 
-def _asked(question: Question, node: Node | None, loads: Loads) -> tuple[ast.expr, list[ast.stmt]]:
+def _asked(question: Question, node: Node | None, reads: Reads) -> tuple[ast.expr, list[ast.stmt]]:
     """The condition of a rule, and what must hold before it is asked."""
     if node is None:
         return py.constant(True), []
-    before = {path: evolve(fact) for path, fact in loads.facts.items()}
+    before = {path: evolve(fact) for path, fact in reads.facts.items()}
     try:
-        writer = _Writer(loads)
+        writer = _Writer(reads)
         condition = writer.truth(node, frozenset())
     except NotStraight:
-        loads.facts = before
-        return py.call(_global(loads, question.exactly), py.name("document")), []
+        reads.facts = before
+        return py.call(reads.space.keep(question.exactly), py.name("document")), []
     if not question.strict:
         return condition, []
     tested = set(_tested(node))
@@ -187,13 +186,7 @@ def _asked(question: Question, node: Node | None, loads: Loads) -> tuple[ast.exp
     return condition, missing if tested else []
 
 
-def _global(loads: Loads, value: Any) -> str:
-    made = loads.constant(value)
-    assert isinstance(made, ast.Name)
-    return made.id
-
-
-@frozen
+@frozen(eq=False, repr=False)
 class Written:
     """The code of an expression and the type of its value; of an integer also how large it can get."""
 
@@ -216,11 +209,11 @@ _FACT_LIMIT: Final = 2**53
 _INT_LIMIT: Final = 2**63
 
 
-@define
+@define(eq=False, repr=False)
 class _Writer:
     """Writes one rule's expression. `present` are the optional facts that are known to be there at a place."""
 
-    loads: Loads
+    reads: Reads
     scope: Mapping[str, Written] = field(factory=dict)
     read: dict[str, Fact] = field(factory=dict)
 
@@ -268,7 +261,7 @@ class _Writer:
         return self.fact(path, present, wanted)
 
     def fact(self, path: str, present: frozenset[str], wanted: FactType | None) -> Written:
-        fact = self.loads.read(path, wanted)
+        fact = self.reads.fact(path, wanted)
         self.read[path] = fact
         if fact.kind is None:
             raise NotStraight
@@ -283,7 +276,7 @@ class _Writer:
         if above is None or above.partition(".")[0] in self.scope:
             raise NotStraight
         path = f"{above}.{node.field}"
-        fact = self.loads.read(path)
+        fact = self.reads.fact(path)
         self.read[path] = fact
         return Written(py.compare(py.name(fact.local), (ast.IsNot, py.name("ABSENT"))), FactType.BOOL)
 
@@ -327,7 +320,7 @@ class _Writer:
         path = path_of(node)
         if path is None or path.partition(".")[0] in self.scope:
             return False
-        return self.loads.schemed.kind(path) is None
+        return self.reads.readable.kind(path) is None
 
     def contained(self, item: Node, container: Node, present: frozenset[str]) -> Written:
         if isinstance(container, ListOf):
@@ -337,7 +330,7 @@ class _Writer:
                 raise NotStraight
             found = self.of(item, present, kinds.pop())
             return Written(
-                py.compare(found.code, (ast.In, self.loads.constant(frozenset(values)))), FactType.BOOL
+                py.compare(found.code, (ast.In, self.reads.space.constant(frozenset(values)))), FactType.BOOL
             )
         within = self.of(container, present, FactType.STRINGS)
         found = self.of(item, present, FactType.STRING)
@@ -360,8 +353,8 @@ class _Writer:
         if node.kind not in ("all", "exists") or node.second or len(node.arguments) != 1:
             raise NotStraight
         within = self.of(node.operand, present, FactType.STRINGS)
-        local = self.loads.fresh("v")
-        inside = _Writer(self.loads, {**self.scope, node.variable: Written(py.name(local), FactType.STRING)})
+        local = self.reads.space.fresh("v")
+        inside = _Writer(self.reads, {**self.scope, node.variable: Written(py.name(local), FactType.STRING)})
         body = inside.truth(node.arguments[0], frozenset())
         if inside.read:
             raise NotStraight
@@ -403,10 +396,10 @@ class _Writer:
     def match(self, text: ast.expr, pattern: str) -> Written:
         shape = string_test(pattern)
         if shape is None:
-            return Written(py.call(_global(self.loads, matcher(pattern)), text), FactType.BOOL)
+            return Written(py.call(self.reads.space.keep(matcher(pattern)), text), FactType.BOOL)
         kind, literals = shape
         if kind == "equals":
-            among = self.loads.constant(frozenset(literals))
+            among = self.reads.space.constant(frozenset(literals))
             return Written(py.compare(text, (ast.In, among)), FactType.BOOL)
         if kind == "contains":
             tests = [py.compare(py.constant(one), (ast.In, text)) for one in literals]
@@ -425,7 +418,7 @@ class _Writer:
         if type(found) not in (datetime, timedelta):  # it is finer than a microsecond
             raise NotStraight
         kind = FactType.TIMESTAMP if function == "timestamp" else FactType.DURATION
-        return Written(self.loads.constant(found), kind)
+        return Written(self.reads.space.constant(found), kind)
 
 
 def _text_test(function: str, text: ast.expr, part: ast.expr) -> ast.expr:

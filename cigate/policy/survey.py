@@ -22,7 +22,7 @@ from cigate.cel.syntax import (
 )
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Survey:
     """What was found.
 

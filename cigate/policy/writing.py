@@ -6,8 +6,10 @@ Text of a policy reaches the code only as constants; names in it are generated.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
+
+from attrs import define
 
 _LOAD: Final = ast.Load()
 _STORE: Final = ast.Store()
@@ -92,15 +94,66 @@ def give(value: ast.expr) -> ast.stmt:
     return ast.Return(value)
 
 
-def function(
-    called: str, parameter: str, body: Sequence[ast.stmt], scope: Mapping[str, Any]
-) -> Callable[[Any], Any]:
-    """Compile a function of one parameter, whose globals are `scope` and nothing else."""
+def get(above: str, member: str, default: ast.expr) -> ast.expr:
+    """`above.get(member, default)`."""
+    return method(name(above), "get", constant(member), default)
+
+
+def is_a(value: ast.expr, kind: str) -> ast.expr:
+    """`type(value) is kind`."""
+    return compare(call("type", value), (ast.Is, name(kind)))
+
+
+def is_list(value: ast.expr) -> ast.expr:
+    return disjunction((is_a(value, "list"), is_a(value, "tuple")))
+
+
+def is_absent(value: ast.expr) -> ast.expr:
+    return compare(value, (ast.Is, name("ABSENT")))
+
+
+def between(least: ast.expr, value: ast.expr, most: ast.expr) -> ast.expr:
+    return compare(least, (ast.LtE, value), (ast.LtE, most))
+
+
+def odd_unless(condition: ast.expr) -> ast.stmt:
+    """Leave the straight way where the condition does not hold."""
+    return when(negation(condition), do(call("odd")))
+
+
+@define(eq=False, repr=False)
+class Space:
+    """The global names of one policy's functions: shared, so that they stay in the processor's nearest cache."""
+
+    names: dict[str, Any]
+    _count: int = 0
+
+    def fresh(self, prefix: str) -> str:
+        """A name that nothing has yet."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def constant(self, value: Any) -> ast.expr:
+        """A value as code: a constant where Python's syntax has one, else one more global name."""
+        if isinstance(value, frozenset | tuple):
+            return constant(value)
+        return name(self.keep(value))
+
+    def keep(self, value: Any) -> str:
+        """A new global name for a value."""
+        local = self.fresh("k")
+        self.names[local] = value
+        return local
+
+
+def function(called: str, parameter: str, body: Sequence[ast.stmt], space: Space) -> Callable[[Any], Any]:
+    """Compile a function of one parameter, which sees the names of the space and nothing else."""
     parameters = ast.arguments([], [ast.arg(parameter)], None, [], [], None, [])
     definition = ast.FunctionDef(called, parameters, list(body), [])
     definition.__dict__.setdefault("type_params", [])
     module = ast.fix_missing_locations(ast.Module([definition], []))
-    found: dict[str, Any] = {"__builtins__": {}, **scope}
-    exec(compile(module, f"<{called}>", "exec"), found)  # noqa: S102  # a tree that only this module's callers build
-    made: Callable[[Any], Any] = found[called]
-    return made
+    made: dict[str, Any] = {}
+    space.names.setdefault("__builtins__", {})
+    exec(compile(module, f"<{called}>", "exec"), space.names, made)  # noqa: S102  # a tree that only this room builds
+    found: Callable[[Any], Any] = made[called]
+    return found

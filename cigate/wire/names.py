@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 _LONGEST = 64
 
@@ -13,6 +12,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     # difflib is quadratic, and the name may come from a stranger
     if len(name) > _LONGEST:
         return None
+    from difflib import get_close_matches  # only whoever made a mistake waits for it
+
     by_folded = {each.casefold().replace("-", "_"): each for each in sorted(known, reverse=True)}
     close = get_close_matches(name.casefold().replace("-", "_"), by_folded, n=1)
     return by_folded[close[0]] if close else None

@@ -11,7 +11,6 @@ import pytest
 
 from cigate import cel
 from cigate.cel import CompileError, Declarations, EvaluationError, Observed
-from cigate.cel import program as program_module
 from cigate.cel.types import INT, record_of
 from cigate.facts import Facts, Schema
 
@@ -249,7 +248,7 @@ def test_python_is_made_at_the_first_evaluation_and_kept(monkeypatch: pytest.Mon
         made.append(node)
         return lambda _: 1
 
-    monkeypatch.setattr(program_module, "emit", emit)
+    monkeypatch.setattr("cigate.cel.emit.emit", emit)
     program = cel.compile("a + b + 'this is said nowhere else'")
     assert made == []
     program({})

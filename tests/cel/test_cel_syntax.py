@@ -58,6 +58,8 @@ FULL_FORM = {
     "-(5)": "(-(5))",
     "[1, 2,]": "[1, 2]",
     "{'k': 1,}": '{"k": 1}',
+    "[,]": "[]",
+    "{,}": "{}",
     "a.b.c(d)[e]": "a.b.c(d)[e]",
     "has(a.b)": "has(a.b)",
     "a.?b[?c]": "a.?b[?c]",
@@ -99,7 +101,7 @@ def test_precedence_and_grouping_are_those_of_the_specification(source: str, ful
 LITERALS: dict[str, object] = {
     "1": 1,
     "0x1F": 31,
-    "-0X1f": -31,
+    "-0x1f": -31,
     "-9223372036854775808": -(2**63),
     "18446744073709551615u": UInt(2**64 - 1),
     "0xAU": UInt(10),
@@ -126,7 +128,7 @@ LITERALS: dict[str, object] = {
     r"'\X41'": "A",
     "007": 7,
     "1E+2": 100.0,
-    r"Rb'\x'": b"\\x",
+    r"BR'\x'": b"\\x",
 }
 
 
@@ -181,6 +183,10 @@ NOT_CEL = {
     "cel.bind(a.b, 1, 2)": "plain name",
     r"'\400'": "no such escape",
     "ur'a'": "found",
+    "rb'a'": "found",
+    "0X1F": "a number ends before a letter",
+    "[,,]": "']'",
+    "{,a: 1}": "'}'",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -174,3 +175,35 @@ def test_facts_that_are_no_document_are_bad_input(text: str, code: str, desk: De
     assert said.err.startswith("facts.json")
     assert code in said.err
     assert desk.cigate("policy", "decide", "none.json").code == 2
+
+
+def test_a_second_opinion_agrees_with_the_example_policy_and_says_on_how_many_cases(desk: Desk) -> None:
+    said = desk.ok("policy", "check", "policy.yaml", "--second-opinion").json["second_opinion"]
+    assert said["engine"] == "cel-python"
+    assert said["differences"] == 0
+    assert said["expressions"] == 5
+    assert said["cases"] > 40
+
+
+def test_a_known_defect_of_the_second_engine_is_counted_by_name_and_is_no_difference(desk: Desk) -> None:
+    desk.edit("policy.yaml", "risk.score >= 80", "string(agent.managed) == 'true'")
+    said = desk.ok("policy", "check", "policy.yaml", "--second-opinion").json["second_opinion"]
+    assert said["known_defects"] == {"lax-conversions": 1}
+
+
+def test_a_difference_stands_at_its_place_and_is_exit_code_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cigate.cli import main
+    from cigate.policy import second_opinion
+
+    monkeypatch.setattr(second_opinion, "_other", lambda _: lambda facts: not facts.get("agent"))
+    desk.edit("policy.yaml", "risk.score >= 80", "agent.managed && risk.score >= 80")
+    monkeypatch.chdir(desk.folder)
+    assert main(["policy", "check", "policy.yaml", "--second-opinion"]) == 1
+    said = capsys.readouterr()
+    place, _, rest = said.err.splitlines()[0].partition(": ")
+    assert re.fullmatch(r"policy\.yaml:\d+:\d+", place)
+    assert rest.startswith("policy.second-opinion: ")
+    assert "by cel-python" in rest
+    assert json.loads(said.out)["second_opinion"]["differences"] > 0

@@ -12,7 +12,7 @@ from policy_writing import allow, ask, deny, facts, policy, throttle
 from cigate.decision import Effect
 from cigate.facts import FactType, Schema
 from cigate.policy import counterfactual
-from cigate.policy.patterns import example
+from cigate.policy.explaining.patterns import example
 
 GIVEN = [{"user": "bob", "roles": ["sre"], "at": "2026-11-24T07:59:00Z"}]
 

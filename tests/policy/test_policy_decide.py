@@ -12,7 +12,7 @@ from policy_writing import ACTION, allow, ask, deny, document, facts, policy, th
 
 from cigate.decision import Effect, Obligations, Quorum, Reservation, Token, Want
 from cigate.facts import Facts, FactType, Schema
-from cigate.policy import PolicyEngine, decide
+from cigate.policy import PolicyEngine
 
 GIVEN = "2026-11-24T07:59:00Z"
 BOB = {"user": "bob", "roles": ["sre"], "at": GIVEN}
@@ -243,7 +243,7 @@ def test_an_open_fact_of_another_type_than_it_is_compared_with_is_an_error_and_n
 def test_a_dict_and_facts_are_decided_alike_and_facts_that_fit_no_schema_are_denied() -> None:
     engine = policy(allow("now > timestamp('2026-01-01T00:00:00Z') && attestation.age < duration('10m')"))
     plain = facts(attestation={"age": "5m"})
-    assert engine.decide(plain) == engine.decide(Facts.of(plain)) == decide(engine, Facts.of(plain))
+    assert engine.decide(plain) == engine.decide(Facts.of(plain)) == engine.exactly(plain)
     assert engine.decide(plain).effect is Effect.ALLOW
     unchecked = Facts.of(plain).including("agent.managed", "yes")
     assert engine.decide(unchecked).code == "facts.type"
@@ -270,7 +270,7 @@ def test_want_of_memory_and_interrupts_pass_through(
     def fail(*_: object) -> Any:
         raise error
 
-    for room in ("engine", "rulings"):
+    for room in ("exact", "rulings"):
         monkeypatch.setattr(f"cigate.policy.{room}.combine", fail)
     with pytest.raises(error):
         policy(allow()).decide(facts())
@@ -280,7 +280,7 @@ def test_a_recursion_error_in_the_evaluator_is_a_deny(monkeypatch: pytest.Monkey
     def fail(*_: object) -> Any:
         raise RecursionError
 
-    for room in ("engine", "rulings"):
+    for room in ("exact", "rulings"):
         monkeypatch.setattr(f"cigate.policy.{room}.combine", fail)
     assert policy(allow()).decide(facts()).code == "policy.error"
 

@@ -22,7 +22,7 @@ from cigate.errors import PolicyError
 from cigate.facts import Facts
 from cigate.policy import PolicyEngine
 from cigate.policy.absence import Outcome
-from cigate.policy.engine import verdicts
+from cigate.policy.exact import verdicts
 
 STRENGTH = {Effect.ALLOW: 0, Effect.THROTTLE: 1, Effect.REQUIRE_APPROVAL: 2, Effect.DENY: 3}
 

@@ -30,7 +30,7 @@ from cigate.policy import PolicyEngine
 def decided_exactly(engine: PolicyEngine, document: Any) -> Decision:
     """The decision, which is that of the exact way."""
     before = repr(document)
-    wanted = engine._exact(document)
+    wanted = engine.exactly(document)
     found = engine.decide(document)
     assert repr(document) == before, "it changed the facts"
     assert found == wanted, f"{document!r}: {found!r} {found.reasons} instead of {wanted!r} {wanted.reasons}"
@@ -136,7 +136,7 @@ def test_threads_that_ask_first_all_learn_what_an_answer_means() -> None:
         ]
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(engine.decide, asked * 3))
-        assert found == [engine._exact(one) for one in asked * 3]
+        assert found == [engine.exactly(one) for one in asked * 3]
 
 
 @pytest.mark.parametrize("value", [Team.QA, Moment(2026, 11, 24, tzinfo=UTC)])

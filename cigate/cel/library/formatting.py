@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final
 
@@ -117,6 +116,8 @@ def _special(value: float) -> str | None:
 def _number(value: float) -> str:
     if type(value) is not float:
         return str(int(value))
+    from decimal import Decimal  # for doubles alone
+
     shortest = format(Decimal(repr(value)), "f")
     return shortest.removesuffix(".0")
 

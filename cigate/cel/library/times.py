@@ -51,11 +51,17 @@ def _named_zone(name: str) -> tzinfo:
         raise EvaluationError("cel.invalid", "the tz database has no such time zone") from None
 
 
+_CYCLE: Final = 400
+"""Years after which the calendar repeats, days of the week too."""
+
+
 def _local(value: datetime, zone: str) -> datetime:
+    """The time in a zone. Where Python has no such year there, a whole cycle of the calendar away from it."""
     try:
         return value.astimezone(_zone(zone))
     except OverflowError:
-        raise EvaluationError("cel.overflow", "the time there is outside the years 1 to 9999") from None
+        years = -_CYCLE if value.year > _CYCLE else _CYCLE
+        return value.replace(year=value.year + years).astimezone(_zone(zone))
 
 
 def _part(read: Callable[[datetime], int]) -> Callable[..., int]:
@@ -84,11 +90,20 @@ def _part_or_units(read: Callable[[datetime], int], unit: int, *, most: int = 0)
     return part
 
 
+_local_year: Final = _part(lambda moment: moment.year)
+
+
+def _year(value: Any, *zone: Any) -> int:
+    found = _local_year(value, *zone)
+    near: int = value.year
+    return found + _CYCLE * round((near - found) / _CYCLE)
+
+
 _OF_TIME: Final = (Overload((), INT, of=TIMESTAMP), Overload((STRING,), INT, of=TIMESTAMP))
 _OF_EITHER: Final = (*_OF_TIME, Overload((), INT, of=DURATION))
 
 FUNCTIONS: Final = (
-    Function("getFullYear", _OF_TIME, _part(lambda moment: moment.year)),
+    Function("getFullYear", _OF_TIME, _year),
     Function("getMonth", _OF_TIME, _part(lambda moment: moment.month - 1)),
     Function("getDate", _OF_TIME, _part(lambda moment: moment.day)),
     Function("getDayOfMonth", _OF_TIME, _part(lambda moment: moment.day - 1)),
@@ -105,5 +120,5 @@ FUNCTIONS: Final = (
 )
 
 FAILS: Final[Mapping[str, frozenset[str]]] = {
-    function.name: frozenset({"cel.invalid", "cel.overflow"}) for function in FUNCTIONS
+    function.name: frozenset({"cel.invalid"}) for function in FUNCTIONS
 }

@@ -27,12 +27,13 @@ from cigate.cel.syntax import AND, NOT
 from cigate.decision import Decision, Effect
 from cigate.facts import Facts, FactType, Value
 from cigate.policy.absence import Outcome
-from cigate.policy.change import Change, FactChange, People, described, middle
 from cigate.policy.combining import Verdict, combine, missing_people
 from cigate.policy.compiled import CompiledRule
-from cigate.policy.domains import Domain, domains, is_fixed
-from cigate.policy.engine import PolicyEngine, decide, obstacle, verdicts
-from cigate.policy.parts import Atom, Part, apart, touches
+from cigate.policy.engine import PolicyEngine
+from cigate.policy.exact import obstacle, verdicts
+from cigate.policy.explaining.change import Change, FactChange, People, described, middle
+from cigate.policy.explaining.domains import Domain, domains, is_fixed
+from cigate.policy.explaining.parts import Atom, Part, apart, touches
 
 FIXED: Final = ("action", "now", "commit", "agent.id", "user.id", "device.id", "attestation.*")
 """What nobody can change after the fact: what was asked, when, and who was there."""
@@ -84,7 +85,7 @@ def counterfactual(
     known = policy.conforming(facts)
     if isinstance(known, Decision):
         return Counterfactual(why=f"the facts do not fit the schema: {known.reasons[0].message}")
-    decision = decide(policy, known)
+    decision = policy.exactly(known)
     if decision.effect is Effect.ALLOW:
         return Counterfactual()
     blocked = obstacle(policy, known)
@@ -221,7 +222,7 @@ class _Search:
             yield evolve(trial, people=(*trial.people, self._unmet(trial)))
 
     def _allows(self, trial: _Trial) -> bool:
-        return decide(self._policy, self._with(trial)).effect is Effect.ALLOW
+        return self._policy.decide(self._with(trial)).effect is Effect.ALLOW
 
     def _verdicts(self, trial: _Trial) -> tuple[Verdict, ...]:
         if trial not in self._answered:

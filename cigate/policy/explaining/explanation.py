@@ -21,10 +21,12 @@ from cigate.decision import Decision, Effect, Quorum, Reservation, Token
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome, outcome
 from cigate.policy.combining import Verdict, missing_people, why_not_counted
-from cigate.policy.counterfactual import Counterfactual, counterfactual
-from cigate.policy.engine import PolicyEngine, obstacle, verdicts
-from cigate.policy.parts import Atom, apart, deciding
-from cigate.policy.showing import shown
+from cigate.policy.engine import PolicyEngine
+from cigate.policy.exact import obstacle, verdicts
+from cigate.policy.explaining.drawing import decision_html, decision_markdown
+from cigate.policy.explaining.nearest import Counterfactual, counterfactual
+from cigate.policy.explaining.parts import Atom, apart, deciding
+from cigate.policy.explaining.showing import shown
 from cigate.ticket import Clause
 from cigate.wire.times import seconds
 
@@ -161,6 +163,12 @@ class Explanation:
             heading = "to be taken first:" if self.decision.effect is Effect.ALLOW else "still missing:"
             lines += [heading, *(f"  {line}" for line in self.missing)]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return decision_html(self)
+
+    def _repr_markdown_(self) -> str:
+        return decision_markdown(self)
 
     def _changes(self) -> Iterator[str]:
         found = self.counterfactual

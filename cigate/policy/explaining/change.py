@@ -9,8 +9,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from cigate.facts import Facts, Value
-from cigate.policy.domains import Domain
-from cigate.policy.showing import shown
+from cigate.policy.explaining.domains import Domain
+from cigate.policy.explaining.showing import shown
 
 _MOST_NAMED: Final = 4
 _NUMBERS: Final = ("no", "one", "two", "three", "four", "five")

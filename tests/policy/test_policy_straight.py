@@ -143,3 +143,11 @@ def test_threads_that_ask_first_all_learn_what_an_answer_means() -> None:
 def test_a_text_and_a_time_of_a_class_of_their_own_are_explained(value: Any) -> None:
     engine = policy(allow("agent.managed"), deny("history.requests > 3"))
     assert decided_exactly(engine, {"action": "x", "history": {"requests": value}}).explain()
+
+
+@pytest.mark.parametrize("more", [{"bad": [1]}, {"requests": -1}, {"requests": 2**60}, {"bad": "\ud83d"}])
+def test_a_member_more_of_an_open_map_is_checked_though_all_the_others_are_the_usual_ones(more: Any) -> None:
+    engine = policy(allow("history.runs == 3"), allow("has(history.requests) && history.requests < 10"))
+    for _ in range(4):
+        assert engine.decide({"action": "x", "history": {"runs": 3}}).allowed
+    assert not decided_exactly(engine, {"action": "x", "history": {"runs": 3, **more}}).allowed

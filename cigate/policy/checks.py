@@ -288,6 +288,8 @@ class _Block:
                 each[len(start) :]: kind for each, kind in self.shape.items() if each.startswith(start)
             }
             self.group(local, members, start)
+            size = py.call("len", py.name(local))  # any other member may be odd, and rules may read it
+            self.conditions.append(py.compare(size, (ast.Eq, py.constant(len(members)))))
             return
         bounds = {at[len(start) :]: pair for at, pair in self.schema.bounds.items() if at.startswith(start)}
         check = py.call("scalars", py.name(local))

@@ -6,10 +6,11 @@ Text of a policy reaches the code only as constants; names in it are generated.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, field
 
 _LOAD: Final = ast.Load()
 _STORE: Final = ast.Store()
@@ -126,12 +127,11 @@ class Space:
     """The global names of one policy's functions: shared, so that they stay in the processor's nearest cache."""
 
     names: dict[str, Any]
-    _count: int = 0
+    _numbers: Iterator[int] = field(init=False, factory=count)
 
     def fresh(self, prefix: str) -> str:
-        """A name that nothing has yet."""
-        self._count += 1
-        return f"{prefix}{self._count}"
+        """A name that nothing has yet, in whatever thread."""
+        return f"{prefix}{next(self._numbers)}"
 
     def constant(self, value: Any) -> ast.expr:
         """A value as code: a constant where Python's syntax has one, else one more global name."""

@@ -273,8 +273,9 @@ def _kinds(
     values = [value for one in own for value in one.constants]
     found = {_OF_VALUE[type(value)] for value in values if type(value) in _OF_VALUE}
     known = facts.get(path)
-    if type(known) in _OF_VALUE:
-        found.add(_OF_VALUE[type(known)])
+    kind = next((_OF_VALUE[each] for each in type(known).__mro__ if each in _OF_VALUE), None)
+    if kind is not None:
+        found.add(kind)
     if not found:
         found = {_OF_VALUE[type(value)] for value in constants if type(value) in _OF_VALUE}
     return tuple(sorted(found or {FactType.BOOL}))

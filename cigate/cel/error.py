@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from typing_extensions import override
 
@@ -73,9 +73,15 @@ class EvaluationError(CigateError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A way out that names the known name most like this one; empty if none is."""
-    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
+    """A way out: the known name most like this one, or all of them where they are few."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _FEW else ""
+
+
+_FEW: Final = 8
 
 
 _WIDTH = 100

@@ -236,6 +236,8 @@ class _Checker:
             inside = self.within(node, {node.variable: self.unwrapped_operand(node, operand)})
             return optional_of(inside[0]) if node.kind == "optMap" else self.an_optional(node, inside[0])
         first, second = self.range(node, operand)
+        if node.kind == "sortBy" and operand.name != "list" and operand != DYN and not operand.parameter:
+            return self.wrong(node.at, "cel.type", f"sortBy goes through a list, not {operand}")
         if not node.second:
             item = second if operand.name == "list" else first
             kinds = self.within(node, {node.variable: item})
@@ -369,7 +371,7 @@ class _Checker:
         left, right = kinds = self.of(node.arguments[0]), self.of(node.arguments[1])
         if left is right and left in _ORDERED:
             return BOOL
-        if all(kind in _NUMBERS or kind == DYN or kind.parameter for kind in kinds):
+        if all(map(_may_be_number, kinds)):
             return BOOL
         ordered = all(kind in _ORDERED or kind == DYN or kind.parameter for kind in kinds)
         if not ordered or not self.found.fits(left, right):
@@ -386,7 +388,9 @@ class _Checker:
 
     def resolve(self, node: Call, known: Function, target: Type | None, types: tuple[Type, ...]) -> Type:
         kind = given(known, target, types, self.found)
-        if kind is None:
+        if kind is None or (
+            node.function in _OF_NUMBERS and len(types) > 1 and not all(map(_may_be_number, types))
+        ):
             shown = None if target is None else self.found.final(target)
             code, message, fix = advice.misfit(
                 node.function, known, shown, tuple(map(self.found.final, types))
@@ -423,6 +427,14 @@ _OF: Final[Mapping[type, Callable[[_Checker, Any], Type]]] = {
     Bind: _Checker.bind,
     Call: _Checker.call,
 }
+_OF_NUMBERS: Final = frozenset({"math.greatest", "math.least"})
+"""What takes many arguments, numbers of any type each: more mixtures than anyone would list as overloads."""
+
+
+def _may_be_number(kind: Type) -> bool:
+    return kind in _NUMBERS or kind == DYN or kind.parameter
+
+
 _SPECIAL: Final[Mapping[str, Callable[[_Checker, Call], Type]]] = {
     AND: _Checker.logic,
     OR: _Checker.logic,

@@ -16,8 +16,11 @@ from cigate.cel.functions import Function, Overload
 from cigate.cel.lexer import KEYWORDS, RESERVED
 from cigate.cel.library import LIBRARY
 from cigate.cel.macros import MACRO_NAMES
-from cigate.cel.types import DYN, Type
+from cigate.cel.types import DURATION, DYN, TIMESTAMP, Type
 from cigate.cel.values import LISTS, MAPS, NONE, NOTHING, adopted, no_overload, type_of
+
+_WRITTEN: Final = {TIMESTAMP.name: "google.protobuf.Timestamp", DURATION.name: "google.protobuf.Duration"}
+"""How an expression names the types that have another name there."""
 
 _WORD: Final = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 
@@ -97,7 +100,7 @@ def is_of(value: Any, kind: Type) -> bool:
             found is NOTHING or is_of(adopted(found), field)
             for found, field in ((value.get(name, NOTHING), field) for name, field in kind.fields or ())
         )
-    if type_of(value).name != kind.name:
+    if type_of(value).name != _WRITTEN.get(kind.name, kind.name):
         return False
     if not kind.arguments or kind.name == "type":
         return True

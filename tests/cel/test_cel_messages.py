@@ -73,6 +73,9 @@ SAID = {
     "s.math.abs()": ("a value of type string has no fields", ""),
     # what had been let through, and was an error of every evaluation
     "ls.sortBy(v, [v])": ("sortBy takes what has an order, not list(string)", ""),
+    "m.sortBy(k, k)": ("sortBy goes through a list, not map(string, int)", ""),
+    "math.greatest(1, 2, 3, s)": ("math.greatest is not defined on (int, int, int, string)", ""),
+    "math.least(i, d, u, i, b)": ("math.least is not defined on (int, double, uint, int, bool)", ""),
     "lli.sort()": ("sort is not defined on list(list(int))", ""),
     "string(null)": ("string is not defined on (null_type)", ""),
     "t + null": ("+ is not defined on timestamp and null_type", ""),

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cigate import cel
 from cigate.cel import EvaluationError, Function, Overload
-from cigate.cel.types import BOOL, DYN, INT, STRING, Type, list_of, map_of, optional_of, param, record_of
+from cigate.cel.types import (
+    BOOL,
+    DURATION,
+    DYN,
+    INT,
+    STRING,
+    TIMESTAMP,
+    Type,
+    list_of,
+    map_of,
+    optional_of,
+    param,
+    record_of,
+)
 
 
 def function(
@@ -73,6 +87,10 @@ RESULTS: list[tuple[Any, Type, bool]] = [
     ("a", INT, False),
     (None, INT, False),
     (["a"], list_of(INT), False),
+    (datetime(2026, 11, 24, tzinfo=UTC), TIMESTAMP, True),
+    (timedelta(hours=1), DURATION, True),
+    (timedelta(hours=1), TIMESTAMP, False),
+    ({"at": [datetime(2026, 11, 24, tzinfo=UTC)]}, map_of(STRING, list_of(TIMESTAMP)), True),
     ({"a": 1}, map_of(STRING, INT), True),
     ({"a": "b"}, map_of(STRING, INT), False),
     (cel.Optional("a"), optional_of(INT), False),

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from cigate.cel import advice
 from cigate.cel.error import CompileError, nearest
 from cigate.cel.functions import Function
 from cigate.cel.macros import spelt
 from cigate.cel.operators import OPERATORS
 from cigate.cel.readable import unreadable
-from cigate.cel.signatures import given, misfit, not_defined
+from cigate.cel.signatures import given
 from cigate.cel.syntax import (
     AND,
     IN,
@@ -168,7 +169,7 @@ class _Checker:
             return DYN
         if operand.name == "map" and self.found.fits(STRING, operand.arguments[0]):
             return operand.arguments[1]
-        return self.wrong(node.at, "cel.type", f"a value of type {operand} has no fields")
+        return self.wrong(node.at, "cel.type", *advice.no_fields(operand))
 
     def no_field(self, operand: Type, name: str, at: int) -> Type:
         fix = nearest(name, (known for known, _ in operand.fields or ()))
@@ -186,7 +187,7 @@ class _Checker:
             return operand.arguments[0]
         if operand.name == "map" and self.found.fits(index, operand.arguments[0]):
             return operand.arguments[1]
-        return self.wrong(node.at, "cel.type", f"a value of type {operand} takes no index of type {index}")
+        return self.wrong(node.at, "cel.type", *advice.no_index(operand, index))
 
     def items(self, node: ListOf) -> Type:
         optional = node.optional
@@ -235,6 +236,8 @@ class _Checker:
             inside = self.within(node, {node.variable: self.unwrapped_operand(node, operand)})
             return optional_of(inside[0]) if node.kind == "optMap" else self.an_optional(node, inside[0])
         first, second = self.range(node, operand)
+        if node.kind == "sortBy" and operand.name != "list" and operand != DYN and not operand.parameter:
+            return self.wrong(node.at, "cel.type", f"sortBy goes through a list, not {operand}")
         if not node.second:
             item = second if operand.name == "list" else first
             kinds = self.within(node, {node.variable: item})
@@ -244,6 +247,8 @@ class _Checker:
         for argument, kind in zip(node.arguments, kinds, strict=True):
             if argument is not node.arguments[-1] or node.kind not in _MAKES:
                 self.needs_bool(argument, kind)
+        if node.kind == "sortBy":
+            self.needs_order(node.arguments[-1], kinds[-1])
         match node.kind:
             case "map" | "transformList":
                 return list_of(kinds[-1])
@@ -308,6 +313,10 @@ class _Checker:
         if kind is not BOOL and not self.found.fits(kind, BOOL):
             self.wrong(node.at, "cel.type", f"expected bool, found {kind}")
 
+    def needs_order(self, node: Node, kind: Type) -> None:
+        if kind not in _ORDERED and kind != DYN and not kind.parameter:
+            self.wrong(node.at, "cel.type", f"sortBy takes what has an order, not {kind}")
+
     def call(self, node: Call) -> Type:
         if node.target is not None:
             known = self.functions.get(node.function)
@@ -354,15 +363,15 @@ class _Checker:
 
     def equality(self, node: Call) -> Type:
         left, right = [self.of(part) for part in node.arguments]
-        if left is not right and NULL not in (left, right) and not self.found.fits(left, right):
-            return self.wrong(node.at, "cel.type", f"{left} is never equal to {right}", gives=BOOL)
+        if left is not right and not self.found.fits(left, right):
+            return self.wrong(node.at, "cel.type", *advice.unequal(left, right), gives=BOOL)
         return BOOL
 
     def ordering(self, node: Call) -> Type:
         left, right = kinds = self.of(node.arguments[0]), self.of(node.arguments[1])
         if left is right and left in _ORDERED:
             return BOOL
-        if all(kind in _NUMBERS or kind == DYN or kind.parameter for kind in kinds):
+        if all(map(_may_be_number, kinds)):
             return BOOL
         ordered = all(kind in _ORDERED or kind == DYN or kind.parameter for kind in kinds)
         if not ordered or not self.found.fits(left, right):
@@ -375,19 +384,23 @@ class _Checker:
             return BOOL
         if right.name in ("list", "map") and self.found.fits(left, right.arguments[0]):
             return BOOL
-        return self.wrong(node.at, "cel.type", f"{left} can't be in {right}", gives=BOOL)
+        return self.wrong(node.at, "cel.type", *advice.not_within(left, right), gives=BOOL)
 
     def resolve(self, node: Call, known: Function, target: Type | None, types: tuple[Type, ...]) -> Type:
         kind = given(known, target, types, self.found)
-        if kind is None:
+        if kind is None or (
+            node.function in _OF_NUMBERS and len(types) > 1 and not all(map(_may_be_number, types))
+        ):
             shown = None if target is None else self.found.final(target)
-            code, message, fix = misfit(node.function, known, shown, tuple(map(self.found.final, types)))
+            code, message, fix = advice.misfit(
+                node.function, known, shown, tuple(map(self.found.final, types))
+            )
             return self.wrong(node.at, code, message, fix)
         return kind
 
     def no_operator(self, node: Call, kinds: tuple[Type, ...]) -> Type:
-        message = not_defined(node.function, None, tuple(map(self.found.final, kinds)))
-        return self.wrong(node.at, "cel.type", message, gives=BOOL)
+        message, fix = advice.not_defined(node.function, None, tuple(map(self.found.final, kinds)))
+        return self.wrong(node.at, "cel.type", message, fix, gives=BOOL)
 
     def check_literals(self, node: Call) -> None:
         """Refuse a pattern, a time or a duration that is none: it would be an error in every decision."""
@@ -414,6 +427,14 @@ _OF: Final[Mapping[type, Callable[[_Checker, Any], Type]]] = {
     Bind: _Checker.bind,
     Call: _Checker.call,
 }
+_OF_NUMBERS: Final = frozenset({"math.greatest", "math.least"})
+"""What takes many arguments, numbers of any type each: more mixtures than anyone would list as overloads."""
+
+
+def _may_be_number(kind: Type) -> bool:
+    return kind in _NUMBERS or kind == DYN or kind.parameter
+
+
 _SPECIAL: Final[Mapping[str, Callable[[_Checker, Call], Type]]] = {
     AND: _Checker.logic,
     OR: _Checker.logic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from typing_extensions import override
 
@@ -72,11 +72,17 @@ class EvaluationError(CigateError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A way out that names the known name most like this one; empty if none is."""
+    """A way out: the known name most like this one, or all of them where they are few."""
     from difflib import get_close_matches  # only whoever made a mistake waits for it
 
-    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else ""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _FEW else ""
+
+
+_FEW: Final = 8
 
 
 _WIDTH = 100

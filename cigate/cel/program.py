@@ -149,6 +149,7 @@ def compile(
 
     Raises:
         CompileError: with `where` as `line:column` and a caret in its text.
+        ValueError: a function of one's own has a name or a signature that it can't have.
     """
     return _compiled(source, declarations, container, tuple(functions))
 

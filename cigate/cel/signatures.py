@@ -1,12 +1,11 @@
-"""Calls against signatures: what a function gives for arguments of some types, or why it takes none such."""
+"""Calls against signatures: what a function gives for arguments of some types, or that it takes none such."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 from cigate.cel.functions import Function
-from cigate.cel.syntax import BINARY, OPERATORS
-from cigate.cel.types import DYN, Type
+from cigate.cel.types import DYN, NULL, Type
 from cigate.cel.unification import Substitution
 
 
@@ -40,7 +39,10 @@ def _given(known: Function, target: Type | None, types: tuple[Type, ...], found:
         wanted = (*one.takes, one.gives) if one.of is None else (one.of, *one.takes, one.gives)
         if any(kind.is_open for kind in wanted):
             wanted = found.renamed(wanted)
-        if not found.all_fit(zip(types if target is None else (target, *types), wanted[:-1], strict=True)):
+        operands = types if target is None else (target, *types)
+        if NULL in operands and any(map(_is_null_for_another, operands, wanted)):
+            continue
+        if not found.all_fit(zip(operands, wanted[:-1], strict=True)):
             continue
         gives = found.known(wanted[-1])
         if given is not None and given != gives:
@@ -49,23 +51,6 @@ def _given(known: Function, target: Type | None, types: tuple[Type, ...], found:
     return given
 
 
-def misfit(name: str, known: Function, target: Type | None, types: tuple[Type, ...]) -> tuple[str, str, str]:
-    """Why a function takes no such arguments: the code of the error, its message and the way out."""
-    styled = [one for one in known.overloads if (one.of is None) == (target is None)]
-    if not styled:
-        fix = "call it on a value: x.f()" if target is None else "call it as f(x)"
-        return "cel.arguments", f"{name} is not called that way", fix
-    counts = sorted({len(one.takes) for one in styled})
-    if len(types) not in counts:
-        wanted = " or ".join(map(str, counts))
-        return "cel.arguments", f"{name} takes {wanted} arguments; found {len(types)}", ""
-    return "cel.type", not_defined(name, target, types), ""
-
-
-def not_defined(name: str, target: Type | None, types: tuple[Type, ...]) -> str:
-    """That a function or an operator is not for operands of these types."""
-    shown = tuple(map(str, types))
-    if name in OPERATORS:
-        return f"{BINARY.get(name, name[0])} is not defined on {' and '.join(shown)}"
-    on = "" if target is None else f"{target} and "
-    return f"{name} is not defined on {on}({', '.join(shown)})"
+def _is_null_for_another(operand: Type, wanted: Type) -> bool:
+    """Null stands beside a time in a list, as in messages of old, but no function takes it for one."""
+    return operand == NULL and wanted not in (NULL, DYN) and not wanted.parameter

@@ -163,12 +163,13 @@ class Reads:
             self._load_open(local, fact)
         typed = self.readable.parameters
         if whole and typed is not None:
-            known = {fact.path.rpartition(".")[2] for fact in read if fact.kind is not None}
+            known = [fact for fact in read if fact.kind is not None and not fact.optional]
+            self._after += self._half_checked(known)
             for member, kind in typed.items():
-                if member not in known or kind is FactType.INT:
+                if all(fact.path != f"parameters.{member}" for fact in known):
                     self._typed(local, member, kind)
             fine = py.method(self.space.constant(frozenset(typed)), "issuperset", py.name(local))
-            self._after.append(py.when(py.negation(fine), py.do(py.call("scalars", py.name(local)))))
+            self._after.append(py.when(py.negation(fine), py.do(self._scalars(local))))
         elif whole:
             self._open_parameters(local, read)
 
@@ -176,7 +177,7 @@ class Reads:
         """Check a parameter that the action declares."""
         if kind not in _SIMPLE:
             raise NotStraight
-        least, most = ANY
+        least, most = self._bounds(f"parameters.{member}")
         default = {FactType.BOOL: True, FactType.INT: least, FactType.STRING: ""}[kind]
         value = self.space.fresh("u")
         self._loads.append(py.store(value, py.get(local, member, py.constant(default))))
@@ -188,18 +189,31 @@ class Reads:
 
     def _open_parameters(self, local: str, read: list[Fact]) -> None:
         """Check parameters that nobody declares; those that were read, and are all, have been half checked."""
-        check = py.do(py.call("scalars", py.name(local)))
+        check = py.do(self._scalars(local))
         if not read or any(fact.optional or fact.kind is None for fact in read):
             self._after.append(py.when(py.name(local), check))
             return
         members = py.compare(py.call("len", py.name(local)), (ast.NotEq, py.constant(len(read))))
         self._after.append(ast.If(members, [check], self._half_checked(read)))
 
+    def _bounds(self, path: str) -> tuple[int, int]:
+        return self.readable.schema.bounds.get(path, ANY)
+
+    def _scalars(self, local: str) -> ast.expr:
+        bounds = {
+            path.removeprefix("parameters."): pair
+            for path, pair in self.readable.schema.bounds.items()
+            if path.startswith("parameters.")
+        }
+        if bounds:
+            return py.call("bounded", py.name(local), self.space.constant(bounds))
+        return py.call("scalars", py.name(local))
+
     def _half_checked(self, read: list[Fact]) -> list[ast.stmt]:
-        least, most = (py.constant(bound) for bound in ANY)
         made: list[ast.stmt] = []
         for fact in read:
             if fact.kind is FactType.INT:
+                least, most = map(py.constant, self._bounds(fact.path))
                 made.append(py.odd_unless(py.between(least, py.name(fact.local), most)))
             elif fact.kind is FactType.STRING:
                 plain = py.method(py.name(fact.local), "isascii")

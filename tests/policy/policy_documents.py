@@ -241,7 +241,7 @@ def odd_value(random: Random, usual: Any) -> Any:
 def odd(random: Random) -> Any:
     """A document with something odd about it, or of another kind of map, or no map at all."""
     found = whole(random)
-    known = [*paths(found), "nobody", "user.nobody", "parameters.own", "history.more", "now", "user.team"]
+    known = [*paths(found), "nobody", "user.nobody", "parameters.own", "history.more", *_WATCHED]
     facts = Facts.of(found)
     places = random.sample(known, random.choice((0, 1, 1, 2)))
     oddities = [(path, odd_value(random, facts.get(path))) for path in places]
@@ -268,6 +268,8 @@ def _one_proxy(found: Document) -> Any:
     user = found.get("user")
     return {**found, "user": MappingProxyType(user) if isinstance(user, dict) else user}
 
+
+_WATCHED = ("now", "user.team", "parameters.ref", "parameters.dry", "device.posture.age")
 
 _KINDS: tuple[Callable[[Document], Any], ...] = (
     *(_same,) * 9,

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from policy_documents import Moment, Team, odd, whole
 from policy_grammar import SCHEMAS, loaded, rich_policies
-from policy_writing import allow, deny, facts, policy
+from policy_writing import ACTION, allow, deny, facts, policy
 
 from cigate.decision import Decision
 from cigate.errors import PolicyError
@@ -151,3 +151,22 @@ def test_a_member_more_of_an_open_map_is_checked_though_all_the_others_are_the_u
     for _ in range(4):
         assert engine.decide({"action": "x", "history": {"runs": 3}}).allowed
     assert not decided_exactly(engine, {"action": "x", "history": {"runs": 3, **more}}).allowed
+
+
+@pytest.mark.parametrize(
+    "expression", ['parameters.ref != "x"', 'has(parameters.ref) && parameters.ref != "x"']
+)
+def test_half_a_surrogate_pair_is_no_text_where_a_rule_reads_it_as_a_parameter(expression: str) -> None:
+    for schema in SCHEMAS:
+        engine = policy(allow(expression, actions=[ACTION]), schema=schema)
+        assert decided_exactly(engine, facts(parameters={"ref": "\ud83d"})).code == "facts.type"
+        assert decided_exactly(engine, facts(parameters={"ref": "\u00e9"})).code == "policy.allowed"
+
+
+@pytest.mark.parametrize("expression", ["parameters.count > 1", "has(parameters.count)", "agent.managed"])
+def test_a_parameter_has_the_bounds_that_the_schema_says(expression: str) -> None:
+    schema = Schema(Schema.default().fields, bounds={"parameters.count": (0, 5)})
+    for each in (schema, schema.with_actions({ACTION: {"count": FactType.INT}})):
+        engine = policy(allow(expression, actions=[ACTION]), schema=each)
+        assert decided_exactly(engine, facts(parameters={"count": 9})).code == "facts.range"
+        assert decided_exactly(engine, facts(parameters={"count": 4})).code == "policy.allowed"

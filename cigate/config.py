@@ -21,7 +21,7 @@ from cigate.errors import CigateError, ConfigError, PolicyError
 from cigate.facts import FactType, Schema
 from cigate.money import MOST_MINOR_UNITS, Money
 from cigate.policy import PolicyEngine
-from cigate.policy.reading import POLICY_LIMITS
+from cigate.policy.loading.reading import POLICY_LIMITS
 from cigate.wire import canonical, ownfile, settings, yamldoc
 from cigate.wire.ijson import Limits
 from cigate.wire.times import seconds

@@ -201,7 +201,7 @@ _BY_FILE = {
     "controls/approvals": "RequestError",
     "effects": "ending",
     "ledger/verify": "Fault",
-    "policy/compiled": "PolicyError",
+    "policy/loading/compiled": "PolicyError",
     "policy/second_opinion": "PolicyError",
     "stores/": "StoreUnavailable",
 }

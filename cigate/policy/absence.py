@@ -22,7 +22,7 @@ from attrs import frozen
 from cigate import cel
 from cigate.cel.syntax import AND, NOT, OR, Call, Node
 from cigate.facts import Facts
-from cigate.policy.polarity import Test, presence
+from cigate.policy.loading.polarity import Test, presence
 
 
 class Outcome(StrEnum):

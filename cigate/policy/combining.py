@@ -20,8 +20,8 @@ from cigate import cel
 from cigate.decision import Effect, Obligations, Quorum, Reason, Reservation, Take, Token, Want
 from cigate.facts import Facts
 from cigate.policy.absence import Outcome
-from cigate.policy.compiled import CompiledRule
 from cigate.policy.document import ISOLATIONS, Rule
+from cigate.policy.loading.compiled import CompiledRule
 from cigate.ticket import Clause
 from cigate.wire.times import seconds
 

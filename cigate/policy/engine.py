@@ -16,12 +16,12 @@ from cigate.decision import Decision, Explanation, denied
 from cigate.errors import FactsError, PolicyError
 from cigate.facts import Facts, Schema
 from cigate.policy.absence import Outcome
-from cigate.policy.candidates import Asking, Candidates
-from cigate.policy.checks import Checks, Odd, space
-from cigate.policy.compiled import CompiledRule, compile_rules
 from cigate.policy.document import Rule
 from cigate.policy.exact import came_to, combined, completed, decided
-from cigate.policy.reading import read
+from cigate.policy.loading.compiled import CompiledRule, compile_rules
+from cigate.policy.loading.reading import read
+from cigate.policy.straight.candidates import Asking, Candidates
+from cigate.policy.straight.checks import Checks, Odd, space
 
 if TYPE_CHECKING:
     from cigate.policy.explaining.remaining import Residual

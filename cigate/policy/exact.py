@@ -15,7 +15,7 @@ from cigate.errors import FactsError
 from cigate.facts import Facts, Schema
 from cigate.policy.absence import Outcome, hides_error, without_partial
 from cigate.policy.combining import Verdict, combine, people_who_count
-from cigate.policy.compiled import CompiledRule
+from cigate.policy.loading.compiled import CompiledRule
 from cigate.policy.rulings import ruling_of
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from cigate.decision import Decision
 from cigate.errors import ConfigError, PolicyError
 from cigate.facts import Facts, Schema
 from cigate.policy.engine import PolicyEngine
-from cigate.policy.reading import POLICY_LIMITS
+from cigate.policy.loading.reading import POLICY_LIMITS
 from cigate.wire import ownfile
 
 _LOG: Final = logging.getLogger("cigate")

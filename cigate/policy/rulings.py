@@ -25,7 +25,7 @@ from cigate.policy.combining import (
     merged_obligations,
     reservation,
 )
-from cigate.policy.compiled import CompiledRule
+from cigate.policy.loading.compiled import CompiledRule
 
 Read = Callable[[Any], Any]
 Finish = Callable[[Any, Any], Decision]

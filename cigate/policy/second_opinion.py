@@ -19,8 +19,8 @@ from cigate.cel.defects import Answer, known
 from cigate.errors import PolicyError
 from cigate.facts import Schema
 from cigate.policy.cases import cases
-from cigate.policy.compiled import compile_rules
-from cigate.policy.reading import read
+from cigate.policy.loading.compiled import compile_rules
+from cigate.policy.loading.reading import read
 
 _MOST_REPORTED: Final = 3
 """How many differences of one expression are told; the rest would say the same."""

@@ -9,7 +9,7 @@ import pytest
 from policy_writing import allow, deny, facts, policy
 
 from cigate.policy import PolicyEngine
-from cigate.policy.compiled import CompiledRule
+from cigate.policy.loading.compiled import CompiledRule
 
 SLOW = "risk.score / 1 >= 0"
 """An expression that only the exact way can ask, so that asking it can be counted."""

@@ -13,7 +13,7 @@ from policy_writing import allow, ask, deny, document, throttle
 
 from cigate.errors import PolicyError
 from cigate.policy import PolicyEngine
-from cigate.policy.reading import MOST_RULES, Source, read
+from cigate.policy.loading.reading import MOST_RULES, Source, read
 from cigate.wire.yamldoc import Document
 
 

@@ -24,9 +24,9 @@ from attrs import frozen
 from cigate import cel
 from cigate.cel.syntax import PRODUCTS, SUMS, Call, Literal, walk
 from cigate.facts import BIGGEST_INTEGER, LONGEST_DURATION, Facts, FactType, Schema, Value
-from cigate.policy.compiled import CompiledRule
 from cigate.policy.explaining.parts import Atom, apart, atoms, is_constant, part_program, touches
 from cigate.policy.explaining.patterns import example
+from cigate.policy.loading.compiled import CompiledRule
 
 _ANY: Final = (-BIGGEST_INTEGER, BIGGEST_INTEGER)
 _MOST_ITEMS: Final = 6

@@ -28,12 +28,12 @@ from cigate.decision import Decision, Effect
 from cigate.facts import Facts, FactType, Value
 from cigate.policy.absence import Outcome
 from cigate.policy.combining import Verdict, combine, missing_people
-from cigate.policy.compiled import CompiledRule
 from cigate.policy.engine import PolicyEngine
 from cigate.policy.exact import obstacle, verdicts
 from cigate.policy.explaining.change import Change, FactChange, People, described, middle
 from cigate.policy.explaining.domains import Domain, domains, is_fixed
 from cigate.policy.explaining.parts import Atom, Part, apart, touches
+from cigate.policy.loading.compiled import CompiledRule
 
 FIXED: Final = ("action", "now", "commit", "agent.id", "user.id", "device.id", "attestation.*")
 """What nobody can change after the fact: what was asked, when, and who was there."""

@@ -23,10 +23,10 @@ from cigate.cel.syntax import AND, OPERATORS, Call, Literal, Node
 from cigate.decision import Effect
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy.absence import Junction, Outcome, Part, Reading
-from cigate.policy.compiled import CompiledRule
 from cigate.policy.engine import PolicyEngine
 from cigate.policy.exact import obstacle
 from cigate.policy.explaining.simplifying import TRUE, Failing, Simplifier
+from cigate.policy.loading.compiled import CompiledRule
 
 OTHER_ACTIONS = "*"
 """Stands for every action that no rule names, where the schema does not say which actions there are."""

@@ -40,7 +40,7 @@ from cigate.cel.syntax import (
 from cigate.cel.types import BOOL, TYPE_NAMES
 from cigate.facts import Facts, Value
 from cigate.policy.explaining.parts import is_constant
-from cigate.policy.rewriting import rebuilt
+from cigate.policy.loading.rewriting import rebuilt
 from cigate.wire.times import seconds, timestamp
 
 TRUE: Final = Literal(0, True)

@@ -25,7 +25,7 @@ from cigate.policy.document import (
     Throttle,
     Variable,
 )
-from cigate.policy.source import Source
+from cigate.policy.loading.source import Source
 from cigate.ticket import Clause
 from cigate.wire import canonical, settings, yamldoc
 from cigate.wire.ijson import BIGGEST_INTEGER, Limits

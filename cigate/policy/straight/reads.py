@@ -13,9 +13,9 @@ from typing import Final
 from attrs import define, field, frozen
 
 from cigate.facts import FactType, Schema
-from cigate.policy import writing as py
-from cigate.policy.checks import ANY, Tree, is_moment, is_span, tree_of
-from cigate.policy.writing import Space
+from cigate.policy.straight import writing as py
+from cigate.policy.straight.checks import ANY, Tree, is_moment, is_span, tree_of
+from cigate.policy.straight.writing import Space
 
 
 class NotStraight(Exception):

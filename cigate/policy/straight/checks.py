@@ -21,8 +21,8 @@ from typing import Any, Final
 from attrs import define, field
 
 from cigate.facts import BIGGEST_INTEGER, FactType, Schema
-from cigate.policy import writing as py
-from cigate.policy.writing import Space
+from cigate.policy.straight import writing as py
+from cigate.policy.straight.writing import Space
 from cigate.wire.times import parse_duration, parse_timestamp
 
 Tree = dict[str, Any]

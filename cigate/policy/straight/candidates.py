@@ -16,12 +16,12 @@ from attrs import define, field, frozen
 from cigate.cel.syntax import Node
 from cigate.decision import Decision, Explanation
 from cigate.facts import FactType, Schema
-from cigate.policy.compiled import CompiledRule
-from cigate.policy.pinned import pins
-from cigate.policy.reads import NotStraight, Readable
+from cigate.policy.loading.compiled import CompiledRule
+from cigate.policy.loading.pinned import pins
 from cigate.policy.rulings import Finish, Read, finisher, reader
-from cigate.policy.straight import PER_MASK, Question, which_are_true
-from cigate.policy.writing import Space
+from cigate.policy.straight.reads import NotStraight, Readable
+from cigate.policy.straight.rules import PER_MASK, Question, which_are_true
+from cigate.policy.straight.writing import Space
 
 _WORTH_SPLITTING: Final = 8
 """So many rules must differ by a fact's value before looking that up pays."""

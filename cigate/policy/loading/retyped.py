@@ -33,7 +33,7 @@ from cigate.cel.syntax import (
     path_of,
 )
 from cigate.cel.types import BOOL, DYN, INT, STRING
-from cigate.policy.rewriting import rebuilt
+from cigate.policy.loading.rewriting import rebuilt
 
 _EQUALITIES: Final = ("_==_", "_!=_")
 _SAMPLES: Final[Mapping[cel.Type, Node]] = {

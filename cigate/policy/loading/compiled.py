@@ -24,12 +24,12 @@ from cigate.errors import PolicyError
 from cigate.facts import FactType, Schema
 from cigate.policy.absence import Reading, reading
 from cigate.policy.document import PolicyDocument, Rule
-from cigate.policy.pinned import pins
-from cigate.policy.polarity import misplaced
-from cigate.policy.reading import Source
-from cigate.policy.retyped import guarded
-from cigate.policy.rewriting import VARIABLES, inlined, size_and_depth
-from cigate.policy.survey import Survey, survey
+from cigate.policy.loading.pinned import pins
+from cigate.policy.loading.polarity import misplaced
+from cigate.policy.loading.reading import Source
+from cigate.policy.loading.retyped import guarded
+from cigate.policy.loading.rewriting import VARIABLES, inlined, size_and_depth
+from cigate.policy.loading.survey import Survey, survey
 
 Actions = tuple[str, ...] | None
 Parameters = frozenset[tuple[str, FactType]] | None

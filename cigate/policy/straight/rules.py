@@ -44,9 +44,9 @@ from cigate.cel.syntax import (
 )
 from cigate.cel.times import parse_duration, parse_timestamp
 from cigate.facts import FactType
-from cigate.policy import writing as py
-from cigate.policy.reads import Fact, NotStraight, Readable, Reads
-from cigate.policy.writing import Space
+from cigate.policy.straight import writing as py
+from cigate.policy.straight.reads import Fact, NotStraight, Readable, Reads
+from cigate.policy.straight.writing import Space
 
 Exactly = Callable[[Any], bool]
 """Whether one rule is true of a document, asked the exact way; raises if it is in error."""

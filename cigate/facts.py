@@ -171,6 +171,8 @@ def _conform(document: object, prefix: str, schema: Schema) -> Mapping[str, Valu
     groups = schema.groups()
     kept: dict[str, Value] = {}
     for name, value in document.items():
+        if not isinstance(name, str) or "." in name:
+            continue  # no name of a fact, though it may look like the path of one
         path = f"{prefix}{name}"
         wanted = schema.fields.get(path)
         if wanted is not None:

@@ -192,6 +192,7 @@ _ENDINGS = {"_Ended": "ending", "_conclude": "ending", "Conclusion": "ending"}
 _BY_FILE = {
     "cel/check": "CompileError",
     "cel/cost": "CompileError",
+    "cel/advice": "CompileError",
     "cel/lexer": "CompileError",
     "cel/macros": "CompileError",
     "cel/parse": "CompileError",

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from attrs import evolve
 
-from cigate import deliberation, gateway
+from cigate import PolicyEngine, gateway
 from cigate.credentials import DiesAt
 from cigate.errors import (
     BrokerUnavailable,
@@ -120,7 +120,7 @@ class NoScorer:
 
 
 def policy_raises(scene: Scene) -> None:
-    scene.patches.enter_context(patch.object(deliberation, "decide", side_effect=bug()))
+    scene.patches.enter_context(patch.object(PolicyEngine, "decide", side_effect=bug()))
 
 
 def clock_steps(by: timedelta) -> Callable[[Scene], Outcome]:

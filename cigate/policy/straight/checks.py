@@ -213,7 +213,7 @@ class Checks:
 
 
 def shape_of(document: Any, tree: Tree) -> Shape | None:
-    """The shape of a document; None if it has what the schema does not name, odd members of an open map, or too much."""
+    """The shape of a document; None if it has what the schema does not name, odd members of an open map or too many."""
     found: dict[str, FactType | None] = {}
     return found if _shape(document, tree, "", found) else None
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, NewType, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen, make_class
 from typing_extensions import override
 
 from cigate.wire.times import seconds
@@ -298,6 +298,18 @@ class Decision:
     def __repr__(self) -> str:
         return f"Decision({self.effect.value!r}, {self.code!r}, rules={self.rules!r}, takes={self.takes!r})"
 
+    def __copy__(self) -> Decision:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Decision:
+        return self
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What it says, to be read back elsewhere; who could explain it (the policy, the facts) stays behind."""
+        values = {each.name: getattr(self, each.name) for each in fields(Decision)}
+        return _read_back, ({**values, "advice": dict(self.advice)},)
+
     def explain(self) -> str:
         """Why, in words: each rule with the values it saw, and what is missing for a yes.
 
@@ -362,6 +374,25 @@ class Decision:
             **({"retry_after": seconds(self.retry_after)} if self.retry_after is not None else {}),
         }
 
+
+def _read_back(values: dict[str, Any]) -> Decision:
+    return Decision(**values)
+
+
+_SAID: Final = (
+    "effect",
+    "code",
+    "policy_digest",
+    "rules",
+    "reasons",
+    "wants",
+    "takes",
+    "obligations",
+    "advice",
+    "retry_after",
+)
+# To attrs the fields are those that `__init__` takes, wherever they are kept: `evolve` and `asdict` go by them.
+Decision.__attrs_attrs__ = fields(make_class("Decision", list(_SAID)))
 
 _new: Final = object.__new__
 _put_ruling: Final = Decision.__dict__["_ruling"].__set__

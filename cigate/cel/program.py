@@ -135,7 +135,7 @@ class Program:
 def compile(
     source: str,
     *,
-    declarations: Declarations | None = None,
+    declarations: Declarations | Mapping[str, Type] | None = None,
     container: str = "",
     functions: Sequence[Function] = (),
 ) -> Program:
@@ -143,14 +143,20 @@ def compile(
 
     Args:
         source: the expression.
-        declarations: the names that it may read; None lets it read any, untyped.
+        declarations: the names that it may read, with their types. None lets it read any, untyped: then an operand
+            of a wrong type, and a function that there is not, are errors of the evaluation.
         container: where names are looked for first (`a.b`: `a.b.x`, then `a.x`, then `x`).
         functions: functions of one's own, besides the library's. They are told apart by identity.
 
     Raises:
         CompileError: with `where` as `line:column` and a caret in its text.
         ValueError: a function of one's own has a name or a signature that it can't have.
+        TypeError: the source is no text.
     """
+    if not isinstance(source, str):
+        raise TypeError(f"an expression is a str, not a {type(source).__name__}")
+    if declarations is not None and not isinstance(declarations, Declarations):
+        declarations = Declarations.of(declarations)
     return _compiled(source, declarations, container, tuple(functions))
 
 

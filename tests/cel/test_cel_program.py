@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -299,3 +300,18 @@ def test_a_child_forked_while_other_threads_compile_and_evaluate_can_too() -> No
         [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=True
     )
     assert ran.stdout.strip() == "{0}"
+
+
+def test_declarations_may_be_a_plain_mapping_of_types() -> None:
+    names = {"cost": cel.Type("int"), "agent.managed": cel.Type("bool")}
+    program = cel.compile("agent.managed && cost < 80", declarations=names)
+    assert program is cel.compile("agent.managed && cost < 80", declarations=Declarations.of(names))
+    with pytest.raises(CompileError) as caught:
+        cel.compile("cost + 'a'", declarations=names)
+    assert (caught.value.code, caught.value.where) == ("cel.type", "1:6")
+
+
+@pytest.mark.parametrize("source", [None, b"true", 1])
+def test_what_is_no_text_is_no_expression(source: Any) -> None:
+    with pytest.raises(TypeError, match="an expression is a str, not a "):
+        cel.compile(source)

@@ -89,6 +89,18 @@ WITHOUT: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [
         {},
         "no change of facts within reach gives an allow: see the rule root",
     ),
+    (
+        [allow(name="open"), ask(name="gate")],
+        {"now": None, "user": None},
+        "no change of facts within reach gives an allow: see the rule gate; "
+        "an approval counts only where now and user.id are known",
+    ),
+    (
+        [allow('user.id == "root"', name="root"), ask(name="gate")],
+        {"now": None},
+        "no change of facts within reach gives an allow: see the rule root; "
+        "an approval counts only where now is known",
+    ),
     ([], {}, "the policy tested has no rule, so nothing is allowed"),
     ([allow()], {"action": None}, "/action is not known, so no rule can apply"),
     (

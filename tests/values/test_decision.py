@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from datetime import timedelta
 
 import pytest
+from attrs import asdict, evolve
 
 from cigate.decision import (
     Decision,
@@ -20,6 +23,7 @@ from cigate.decision import (
     Want,
     denied,
 )
+from cigate.policy import PolicyEngine
 
 TOKEN = Token("rule", ("agent-1",), 10, timedelta(hours=1))
 QUORUM = Quorum("rule", 2, ("sre",), ("alice", "bob"))
@@ -128,3 +132,38 @@ def test_what_is_refused_after_the_policy_says_so_in_its_explanation():
         "allow (policy.allowed)",
         "But it is no sandbox (obligation.isolation), so the answer is deny.",
     ]
+
+
+def test_a_decision_travels_to_another_process_and_leaves_what_explains_it_behind() -> None:
+    engine = PolicyEngine.from_yaml(_POLICY)
+    decision = engine.decide({"action": "x"})
+    assert "allow rule all" in decision.explain()
+    read = pickle.loads(pickle.dumps(decision))
+    assert read == decision
+    assert (read.to_json(), read.allowed) == (decision.to_json(), False)
+    assert read.explain() == "require_approval (approval.required)\n  because the rule ask is true"
+
+
+def test_a_copy_of_a_decision_is_the_decision() -> None:
+    decision = PolicyEngine.from_yaml(_POLICY).decide({"action": "x"})
+    assert copy.copy(decision) is decision
+    assert copy.deepcopy([decision]) == [decision]
+
+
+def test_to_attrs_a_decision_has_the_fields_that_it_is_made_of() -> None:
+    decision = PolicyEngine.from_yaml(_POLICY).decide({"action": "x"})
+    changed = evolve(decision, effect=Effect.DENY, wants=())
+    assert (changed.effect, changed.wants, changed.rules) == ("deny", (), decision.rules)
+    assert decision.effect == "require_approval"
+    assert changed == Decision(**{name: getattr(changed, name) for name in asdict(changed)})
+
+
+_POLICY = """
+apiVersion: cigate/v1
+kind: GatewayPolicy
+metadata: {name: tested, sequence: 1}
+spec:
+  rules:
+    - {name: all, effect: allow, actions: ["*"], expression: "true", advice: {notify: [sre]}}
+    - {name: ask, effect: require_approval, approval: {count: 1}}
+"""

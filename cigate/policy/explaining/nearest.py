@@ -14,7 +14,7 @@ unknown. It is computed when somebody asks, in a bounded number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -434,9 +434,26 @@ class _Search:
             for verdict in found
             if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.TRUE and _shuts(verdict))
         ]
-        names = shutting or [verdict.rule.name for verdict in found if verdict.rule.effect is Effect.ALLOW]
+        asking = [
+            verdict.rule.name
+            for verdict in found
+            if verdict.outcome is Outcome.TRUE and missing_people(verdict) > 0
+        ]
+        allows = [verdict for verdict in found if verdict.rule.effect is Effect.ALLOW]
+        opened = any(verdict.outcome is Outcome.TRUE for verdict in allows)
+        names = shutting or (asking if opened else [verdict.rule.name for verdict in allows])
         said = f"the rule{'s' if len(names) > 1 else ''} {', '.join(names[:4])}"
-        return f"no change of facts within reach gives an allow: see {said}"
+        unknown = [path for path in ("now", "user.id") if asking and self._facts.get(path) is None]
+        more = (
+            f"; an approval counts only where {' and '.join(unknown)} {_are(unknown)} known"
+            if unknown
+            else ""
+        )
+        return f"no change of facts within reach gives an allow: see {said}{more}"
+
+
+def _are(things: Sequence[str]) -> str:
+    return "are" if len(things) > 1 else "is"
 
 
 def _at(document: Any, path: str) -> Any:

@@ -33,6 +33,9 @@ Shape = Mapping[str, FactType | None]
 
 _MOST_SHAPES: Final = 4096
 
+_MOST_PATHS: Final = 256
+"""More than that in one document is no usual shape: code for a million members would take minutes to make."""
+
 
 class Odd(Exception):
     """Something about the facts that only the exact way can judge."""
@@ -210,7 +213,7 @@ class Checks:
 
 
 def shape_of(document: Any, tree: Tree) -> Shape | None:
-    """The shape of a document; None if it has what the schema does not name, or odd members of an open map."""
+    """The shape of a document; None if it has what the schema does not name, odd members of an open map or too many."""
     found: dict[str, FactType | None] = {}
     return found if _shape(document, tree, "", found) else None
 
@@ -222,6 +225,8 @@ def _shape(document: Any, tree: Tree, prefix: str, found: dict[str, FactType | N
         if below is None:
             return False
         if below is FactType.SCALARS and path != "parameters":
+            if len(found) + len(value) > _MOST_PATHS:
+                return False
             below = {name: _KIND_OF.get(type(each)) for name, each in value.items()}
         if isinstance(below, dict):
             found[path] = None

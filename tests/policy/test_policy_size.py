@@ -123,5 +123,5 @@ def test_a_rule_of_very_many_actions_is_read_in_proportion_to_them() -> None:
     text = document(allow()).replace('["*"]', f"[{many}]")
     assert many in text
     began = process_time()
-    assert PolicyEngine.from_yaml(text).rules[0].actions[-1] == "a49999"
+    assert PolicyEngine.from_yaml(text).decide({"action": "a49999"}).effect == "allow"
     assert process_time() - began < 5.0

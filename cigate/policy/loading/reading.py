@@ -327,9 +327,11 @@ def _on_unknown(value: object, where: str) -> bool:
 
 
 def _distinct(names: tuple[str, ...], where: str) -> None:
+    seen: set[str] = set()
     for at, name in enumerate(names):
-        if name in names[:at]:
+        if name in seen:
             raise _wrong("duplicate-name", f"{shown(name)} stands here twice", below(where, at))
+        seen.add(name)
 
 
 def _matching(value: object, where: str, grammar: re.Pattern[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from cigate.decision import Decision, Effect, Explanation, Ruling, Take, Token, ruled
+from cigate.decision import Decision, Effect, Explanation, Quorum, Ruling, Take, Token, ruled
 from cigate.facts import Facts, FactType, Schema
 from cigate.policy.absence import Outcome
 from cigate.policy.combining import (
@@ -23,16 +23,21 @@ from cigate.policy.combining import (
     combine,
     merged_advice,
     merged_obligations,
+    people_who_count,
     reservation,
 )
 from cigate.policy.loading.compiled import CompiledRule
+from cigate.ticket import Clause
 
 Read = Callable[[Any], Any]
+People = tuple[str, ...]
 Finish = Callable[[Any, Any], Decision]
 """From a document, and the facts as they were given, to the decision."""
 
 
 _MOST_TOKENS: Final = 1024
+_OF_PEOPLE: Final = ("approvals", "now", "user.id")
+"""What is read to count who approved."""
 
 
 @frozen(eq=False, repr=False)
@@ -78,19 +83,25 @@ def finisher(
         explainer: from facts to why.
         anew: decides the slow way, for what no two requests share.
     """
-    verdicts = tuple(Verdict(one, Outcome.TRUE) for one in true)
-    answer = combine(verdicts, Facts({"action": action}))
     if any(one.said is not None for one in true):
         return anew  # its message is written from the facts
-    if action is None and answer.code == "policy.no-allow-rule":
-        return anew  # which names the action
-    ruling = ruling_of(answer, true, digest, explainer)
     buckets = tuple(_bucket(one) for one in true if one.rule.throttle is not None)
-    if any(one.rule.approval is not None for one in true):
-        return _unless_approved(ruling, buckets, anew)
-    if ruling.effect is Effect.ALLOW:
-        return _allowing(ruling, buckets) if _names_what_is_reserved(schema) else anew
-    return _refusing(ruling, buckets)
+
+    def with_people(people: tuple[People, ...]) -> Finish:
+        counted = dict(zip([one.at for one in true if one.rule.approval is not None], people, strict=True))
+        verdicts = [Verdict(one, Outcome.TRUE, people=counted.get(one.at, ())) for one in true]
+        answer = combine(verdicts, Facts({"action": action}))
+        if action is None and answer.code == "policy.no-allow-rule":
+            return anew  # which names the action
+        ruling = ruling_of(answer, true, digest, explainer)
+        if ruling.effect is not Effect.ALLOW:
+            return _refusing(ruling, buckets)
+        quorums = tuple(take for take in answer.takes if isinstance(take, Quorum))
+        return _allowing(ruling, quorums, buckets) if _names_what_is_reserved(schema) else anew
+
+    clauses = [one.rule.approval for one in true if one.rule.approval is not None]
+    nobody = with_people(tuple(() for _ in clauses))
+    return _counting(clauses, schema, nobody, with_people) if clauses else nobody
 
 
 def _names_what_is_reserved(schema: Schema) -> bool:
@@ -102,13 +113,13 @@ def _names_what_is_reserved(schema: Schema) -> bool:
     )
 
 
-def _allowing(ruling: Ruling, buckets: tuple[Bucket, ...]) -> Finish:
+def _allowing(ruling: Ruling, quorums: tuple[Quorum, ...], buckets: tuple[Bucket, ...]) -> Finish:
     def finish(document: Any, facts: Any) -> Decision:
-        takes: tuple[Take, ...] = ()
-        if buckets:
-            takes = tuple([bucket.token(document) for bucket in buckets])
+        takes: tuple[Take, ...] = quorums
         if "budget" in document:
-            takes = (*reservation(document), *takes)
+            takes = (*takes, *reservation(document))
+        if buckets:
+            takes = (*takes, *[bucket.token(document) for bucket in buckets])
         return ruled(ruling, takes, facts)
 
     return finish
@@ -123,11 +134,27 @@ def _refusing(ruling: Ruling, buckets: tuple[Bucket, ...]) -> Finish:
     return finish
 
 
-def _unless_approved(ruling: Ruling, buckets: tuple[Bucket, ...], anew: Finish) -> Finish:
-    refuse = _refusing(ruling, buckets)
+def _counting(
+    clauses: Sequence[Clause],
+    schema: Schema,
+    nobody: Finish,
+    with_people: Callable[[tuple[People, ...]], Finish],
+) -> Finish:
+    """What counts who approved; kept by that, for the same people count for the next request too."""
+    read = Schema({path: schema.fields[path] for path in _OF_PEOPLE if path in schema.fields})
+    finishes: dict[tuple[People, ...], Finish] = {}
 
     def finish(document: Any, facts: Any) -> Decision:
-        return anew(document, facts) if document.get("approvals") else refuse(document, facts)
+        if not document.get("approvals"):
+            return nobody(document, facts)
+        known = Facts.of(document, read)
+        people = tuple([people_who_count(clause, known) for clause in clauses])
+        made = finishes.get(people)
+        if made is None:
+            if len(finishes) >= _MOST_TOKENS:
+                finishes.clear()
+            made = finishes[people] = with_people(people)
+        return made(document, facts)
 
     return finish
 

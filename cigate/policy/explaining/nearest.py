@@ -80,7 +80,7 @@ def counterfactual(
         policy: what decides.
         facts: what it decided on.
         fixed: paths that may not change; `attestation.*` is all below it.
-        most: how many changes may be tried.
+        most: how many changes may be tried; fewer where the policy or the facts are very large.
     """
     known = policy.conforming(facts)
     if isinstance(known, Decision):
@@ -158,6 +158,17 @@ class _Asked:
         return self.answers[key]
 
 
+_WORK: Final = 2000
+_LEAST_TRIED: Final = 20
+
+
+def _leaves(value: Any) -> int:
+    """How many scalars there are in a document."""
+    if isinstance(value, Mapping):
+        return sum(map(_leaves, value.values()))
+    return sum(map(_leaves, value)) if isinstance(value, tuple | list) else 1
+
+
 class _Search:
     def __init__(
         self,
@@ -167,7 +178,10 @@ class _Search:
         fixed: tuple[str, ...],
         most: int,
     ) -> None:
-        self._policy, self._facts, self._most = policy, facts, most
+        self._policy, self._facts = policy, facts
+        # A try costs as much as the policy and the facts are large: what is asked of huge ones must not take minutes.
+        work = max(_WORK, 20 * len(rules) + _leaves(facts.document))
+        self._most = max(min(most, _LEAST_TRIED), most * _WORK // work)
         self._domains = {one.path: one for one in domains(rules, policy.schema, facts, fixed)}
         self._may_add = not is_fixed(_PEOPLE, fixed) and _PEOPLE in policy.schema.fields
         self._asked = [self._ask(rule) for rule in rules]

@@ -6,14 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Final, Self
 
 Verb = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Gives the exit code; never a traceback for what a user can cause."""
-    arguments = command_line().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    arguments = command_line(_asked(given)).parse_args(given)
     from cigate.errors import (
         BackendError,
         CigateError,
@@ -67,8 +68,51 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def command_line() -> argparse.ArgumentParser:
-    """The whole command line, which the reference in docs is generated from."""
+class _NotAsked:
+    """Stands for the parser of a verb that nobody asked for: making all of them takes longer than most verbs."""
+
+    def add_argument(self, *_: Any, **__: Any) -> None: ...
+    def set_defaults(self, **_: Any) -> None: ...
+
+    def add_parser(self, *_: Any, **__: Any) -> Self:
+        return self
+
+    def add_subparsers(self, **_: Any) -> Self:
+        return self
+
+
+class _Verbs:
+    """The verbs, of which only the one that was asked for gets a parser."""
+
+    def __init__(self, parsers: Any, asked: str) -> None:
+        self.parsers, self.asked = parsers, asked
+
+    def add_parser(self, name: str, **words: str) -> Any:
+        return self.parsers.add_parser(name, **words) if name == self.asked else _NotAsked()
+
+
+def _asked(given: Sequence[str]) -> str:
+    """The verb, if it comes first but for `--config`; else there is none, and every parser may be needed."""
+    rest = list(given)
+    while rest and rest[0].startswith("--config"):
+        del rest[: 1 if "=" in rest[0] else 2]
+    return rest[0] if rest and rest[0] in VERBS else ""
+
+
+VERBS: Final = frozenset(
+    (
+        *("init", "demo", "keygen", "enrol", "revoke", "sign", "submit", "approve", "reject", "status"),
+        *("halt", "resume", "reconcile", "health", "backup", "adopt", "ledger", "policy"),
+    )
+)
+
+
+def command_line(asked: str = "") -> argparse.ArgumentParser:
+    """The command line, which the reference in docs is generated from.
+
+    Args:
+        asked: the one verb whose parser is needed; empty: all of them.
+    """
     parser = argparse.ArgumentParser(
         prog="cigate",
         description="A CI gateway: attest, decide, broker, run and prove what desktop agents ask of CI.",
@@ -78,7 +122,9 @@ def command_line() -> argparse.ArgumentParser:
         "--config", metavar="FILE", default="gateway.yaml", help="the gateway.yaml (default: in this folder)"
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="the version of cigate, and no more")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs: Any = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    if asked:
+        verbs = _Verbs(verbs, asked)
 
     def verb(under: Any, name: str, function: str, text: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = under.add_parser(name, help=text, description=text)

@@ -71,14 +71,11 @@ class _Version(argparse.Action):
 class _NotAsked:
     """Stands for the parser of a verb that nobody asked for: making all of them takes longer than most verbs."""
 
-    def add_argument(self, *_: Any, **__: Any) -> None: ...
-    def set_defaults(self, **_: Any) -> None: ...
-
-    def add_parser(self, *_: Any, **__: Any) -> Self:
+    def take(self, *_: Any, **__: Any) -> Self:
+        """Whatever is added to it comes to nothing."""
         return self
 
-    def add_subparsers(self, **_: Any) -> Self:
-        return self
+    add_argument = add_mutually_exclusive_group = add_parser = add_subparsers = set_defaults = take
 
 
 class _Verbs:

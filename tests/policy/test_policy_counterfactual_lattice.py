@@ -8,6 +8,7 @@ a table; then for each document the nearest ones that allow are looked up in the
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 from typing import Any
 
@@ -141,6 +142,15 @@ SHAPES = {
     "a rule throttles and one ignores the unknown": policies(throttling, ignoring),
 }
 CASES = 20_000
+"""Documents for each shape: 100,000 in all."""
+
+
+def _wanted() -> int:
+    """How many to try here: where lines are traced it takes five times as long, and another interpreter does it."""
+    coverage = sys.modules.get("coverage")
+    return CASES // 10 if coverage is not None and coverage.Coverage.current() is not None else CASES
+
+
 POLICIES = st.one_of(*SHAPES.values())
 
 
@@ -214,7 +224,7 @@ class Lattice:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_change_is_sufficient_and_no_smaller_one_is_for_any_document_of_a_lattice(shape: str) -> None:
-    cases = 0
+    cases, wanted = 0, _wanted()
 
     @settings(
         max_examples=600,
@@ -226,11 +236,11 @@ def test_a_change_is_sufficient_and_no_smaller_one_is_for_any_document_of_a_latt
     @given(rules=SHAPES[shape])
     def over_the_lattice(rules: list[dict[str, Any]]) -> None:
         nonlocal cases
-        if cases < CASES:
+        if cases < wanted:
             cases += check_policy(rules)
 
     over_the_lattice()
-    assert cases >= CASES, f"only {cases} cases"
+    assert cases >= wanted, f"only {cases} cases"
 
 
 def check_policy(rules: list[dict[str, Any]]) -> int:

@@ -311,7 +311,7 @@ def test_no_text_takes_more_than_time_in_proportion_to_its_length(source: str) -
     begun = time.process_time()
     with pytest.raises(CompileError):
         parse(source)
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 5  # what is not in proportion takes hours
 
 
 def test_what_starts_nothing_is_not_looked_for_in_the_comment_before_it() -> None:

@@ -296,7 +296,12 @@ def test_a_fork_bomb_ends_with_the_run_and_leaves_nothing(pipeline: LocalPipelin
     before = time.monotonic()
     script = "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 100"
     run = shell(pipeline, script, timeout=timedelta(seconds=1))
-    assert (run.state, run.note) == (RunState.STOPPED, "limits: per-process; timeout after 1s")
+    # A shell that can't fork any more gives up by itself, if that comes first.
+    ends = {
+        (RunState.STOPPED, "limits: per-process; timeout after 1s"),
+        (RunState.FINISHED, "limits: per-process"),
+    }
+    assert (run.state, run.note) in ends
     assert time.monotonic() - before < 8
     assert processes_named("bomb()") == []
 

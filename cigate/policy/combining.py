@@ -50,6 +50,12 @@ class Verdict:
     def rule(self) -> Rule:
         return self.compiled.rule
 
+    @property
+    def shuts(self) -> bool:
+        """Whether the rule alone, where it is true, keeps the answer from being an allow."""
+        rule = self.rule
+        return rule.effect is Effect.DENY or (rule.effect is Effect.THROTTLE and rule.throttle is None)
+
 
 @frozen
 class Answer:

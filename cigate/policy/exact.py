@@ -60,7 +60,7 @@ def obstacle(policy: PolicyEngine, facts: Facts) -> Reason | None:
 
 def verdicts(policy: PolicyEngine, facts: Facts) -> tuple[Verdict, ...]:
     """What each rule that applies to the action came to, in the order of the document."""
-    return tuple(_verdict(one, facts) for one in policy.applicable(facts.get("action") or ""))
+    return tuple(verdict(one, facts) for one in policy.applicable(facts.get("action") or ""))
 
 
 def _check_parameters(schema: Schema, action: str, facts: Facts) -> None:
@@ -72,7 +72,8 @@ def _check_parameters(schema: Schema, action: str, facts: Facts) -> None:
         Facts.of({"parameters": given}, Schema(types))
 
 
-def _verdict(one: CompiledRule, facts: Facts) -> Verdict:
+def verdict(one: CompiledRule, facts: Facts) -> Verdict:
+    """What one rule came to."""
     if one.expression is not None:
         found, why = came_to(one, facts)
         if found is not Outcome.TRUE:
@@ -97,6 +98,7 @@ def completed(one: CompiledRule, facts: Facts) -> Verdict:
 
 
 def came_to(one: CompiledRule, facts: Facts) -> tuple[Outcome, str]:
+    """What a rule's expression came to, and why if it is in error."""
     assert one.program is not None
     try:
         value = one.program(facts.document)

@@ -254,7 +254,7 @@ def _missing(decision: Decision, found: tuple[Verdict, ...], facts: Facts) -> It
     for verdict in found:
         if verdict.outcome is Outcome.ERROR:
             yield f"the {verdict.rule.effect} rule {verdict.rule.name} must not be in error: {verdict.why}"
-        elif verdict.outcome is Outcome.TRUE and _shuts(verdict):
+        elif verdict.outcome is Outcome.TRUE and verdict.shuts:
             yield f"the {verdict.rule.effect} rule {verdict.rule.name} must not be true"
     allows = [verdict for verdict in found if verdict.rule.effect is Effect.ALLOW]
     if all(verdict.outcome is Outcome.FALSE for verdict in allows):
@@ -283,12 +283,6 @@ def _not_counted(clause: Clause, facts: Facts) -> Iterator[str]:
         why = why_not_counted(approval, clause, facts)
         if why:
             yield f"the approval of {approval['user']} does not count for the rule {clause.rule}: {why}"
-
-
-def _shuts(verdict: Verdict) -> bool:
-    """Whether a true rule alone keeps the answer from being an allow."""
-    rule = verdict.rule
-    return rule.effect is Effect.DENY or (rule.effect is Effect.THROTTLE and rule.throttle is None)
 
 
 def _nearest_allow(allows: list[Verdict], facts: Facts) -> Iterator[str]:

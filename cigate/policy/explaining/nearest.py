@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import product
 from math import prod
 from operator import itemgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
@@ -29,7 +29,7 @@ from cigate.facts import Facts, FactType, Value
 from cigate.policy.absence import Outcome
 from cigate.policy.combining import Verdict, combine, missing_people
 from cigate.policy.engine import PolicyEngine
-from cigate.policy.exact import obstacle, verdicts
+from cigate.policy.exact import obstacle, verdict
 from cigate.policy.explaining.change import Change, FactChange, People, described, middle
 from cigate.policy.explaining.domains import Domain, domains, is_fixed
 from cigate.policy.explaining.parts import Atom, Part, apart, touches
@@ -130,16 +130,6 @@ class _Exhausted(Exception):
     """As many changes were tried as may be."""
 
 
-@frozen
-class _OneRule:
-    """A policy of one rule, as far as `verdicts` asks."""
-
-    rule: CompiledRule
-
-    def applicable(self, _action: str) -> tuple[CompiledRule, ...]:
-        return (self.rule,)
-
-
 @define
 class _Asked:
     """One applicable rule, with what its answer depends on and what it answered so far."""
@@ -154,7 +144,7 @@ class _Asked:
         mine = frozenset(each for each in trial.chosen if each[0] in self.paths)
         key = (mine, trial.people if self.reads_approvals else ())
         if key not in self.answers:
-            [self.answers[key]] = verdicts(cast(PolicyEngine, _OneRule(self.rule)), facts())
+            self.answers[key] = verdict(self.rule, facts())
         return self.answers[key]
 
 
@@ -260,7 +250,7 @@ class _Search:
         culprits = [
             self._lever(asked, verdict, facts)
             for asked, verdict in zip(self._asked, found, strict=True)
-            if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.TRUE and _shuts(verdict))
+            if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.TRUE and verdict.shuts)
         ]
         allows = [
             (asked, verdict)
@@ -446,7 +436,7 @@ class _Search:
         shutting = [
             verdict.rule.name
             for verdict in found
-            if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.TRUE and _shuts(verdict))
+            if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.TRUE and verdict.shuts)
         ]
         asking = [
             verdict.rule.name
@@ -479,12 +469,6 @@ def _at(document: Any, path: str) -> Any:
 @lru_cache(maxsize=_KEPT)
 def _taken_apart(rule: CompiledRule) -> Part | None:
     return None if rule.program is None else apart(rule.program.node, rule.declarations)
-
-
-def _shuts(verdict: Verdict) -> bool:
-    """Whether a true rule alone keeps the answer from being an allow, whoever approves."""
-    rule = verdict.rule
-    return rule.effect is Effect.DENY or (rule.effect is Effect.THROTTLE and rule.throttle is None)
 
 
 def _nearest_first(domain: Domain, now: Value | None) -> tuple[int, ...]:

@@ -11,12 +11,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from types import NoneType
 from typing import Any, Final
 
-from cigate.cel.error import EvaluationError
 from cigate.cel.types import Type
-from cigate.cel.values import LISTS, MAPS, MOST_PARTS, NOTHING, NUMBERS, Optional, adopted
+from cigate.cel.values import LISTS, MAPS, MOST_PARTS, NOTHING, NUMBERS, Optional, adopted, spend
 
 _PLAIN: Final = frozenset({str, bytes, NoneType})
-_DEEPEST: Final = 100
 
 
 def identities(values: Iterable[Any]) -> Iterator[Hashable]:
@@ -43,22 +41,14 @@ def _identity(value: Any, depth: int, left: list[int]) -> Any:
     if kind is Type:
         return Type, value.name
     if kind in LISTS:
-        _spend(len(value), depth, left)
+        spend(len(value), depth, left)
         return list, *[_identity(item, depth + 1, left) for item in value]
     if kind in MAPS:
-        _spend(2 * len(value), depth, left)
+        spend(2 * len(value), depth, left)
         return dict, frozenset(
             (_identity(key, depth + 1, left), _identity(item, depth + 1, left)) for key, item in value.items()
         )
     if kind is Optional:
-        _spend(1, depth, left)
+        spend(1, depth, left)
         return Optional, None if value.value is NOTHING else (_identity(value.value, depth + 1, left),)
     return value
-
-
-def _spend(parts: int, depth: int, left: list[int]) -> None:
-    if depth >= _DEEPEST:
-        raise EvaluationError("cel.too-deep", f"a value has more than {_DEEPEST} levels")
-    left[0] -= parts
-    if left[0] < 0:
-        raise EvaluationError("cel.too-costly", f"values of more than {MOST_PARTS} parts are compared")

@@ -196,20 +196,21 @@ def _whole(value: Any, depth: int, left: list[int]) -> Any:
     value = adopted(value)
     kind = type(value)
     if kind in LISTS:
-        _spend(len(value), depth, left)
+        spend(len(value), depth, left)
         return [_whole(item, depth + 1, left) for item in value]
     if kind is MixedMap:
         raise EvaluationError("cel.result", "a map that has both true and 1 for keys can't be given out")
     if kind in MAPS:
-        _spend(2 * len(value), depth, left)
+        spend(2 * len(value), depth, left)
         return {adopted(key): _whole(item, depth + 1, left) for key, item in value.items()}
     if kind is Optional and value.value is not NOTHING:
-        _spend(1, depth, left)
+        spend(1, depth, left)
         return Optional(_whole(value.value, depth + 1, left))
     return value
 
 
-def _spend(parts: int, depth: int, left: list[int]) -> None:
+def spend(parts: int, depth: int, left: list[int]) -> None:
+    """Count parts of a value that is walked through, of which there may be so many, so deep."""
     if depth >= _DEEPEST:
         raise EvaluationError("cel.too-deep", f"a value has more than {_DEEPEST} levels")
     left[0] -= parts

@@ -16,9 +16,9 @@ from attrs import define, field
 from cigate.cel import advice
 from cigate.cel.error import CompileError, nearest
 from cigate.cel.functions import Function
+from cigate.cel.literals import unreadable
 from cigate.cel.macros import spelt
 from cigate.cel.operators import OPERATORS
-from cigate.cel.readable import unreadable
 from cigate.cel.signatures import given
 from cigate.cel.syntax import (
     AND,

@@ -82,10 +82,6 @@ class Rule:
     advice: Mapping[str, tuple[str, ...]] = field(default=NO_ADVICE, converter=_frozen)
     ignores_unknown: bool = False
 
-    def applies_to(self, action: str) -> bool:
-        """Whether the rule has a say about this action."""
-        return self.actions is None or action in self.actions
-
 
 @frozen
 class PolicyDocument:

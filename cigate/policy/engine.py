@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class PolicyEngine:
     """A policy that is loaded, compiled once, and ready to decide from any thread.
 
-    Make one with `from_yaml` or `from_path`; then ask `decide`, or `cigate.policy.explaining.explanation` why.
+    Make one with `from_yaml` or `from_path`; then ask `decide`, or `cigate.policy.explain` why.
     """
 
     name: str
@@ -124,7 +124,12 @@ class PolicyEngine:
                 if type(facts) is not Facts:  # to read another mapping may change it, as with a defaultdict
                     return self.exactly(facts)
                 document = facts.document
-            self._checks.fits(document)
+            try:
+                self._checks.fits(document)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001  # it is not of the usual shape, or it is odd
+                self._checks.otherwise(document)
             action = document["action"]
             candidates = self._candidates.get(action) or self._candidates_of(action)
             found = candidates.which(document)
@@ -132,20 +137,7 @@ class PolicyEngine:
             return finish(document, facts)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  # whatever is odd is judged again, by ways that take less for granted
-            return self._otherwise(facts)
-
-    def _otherwise(self, facts: Facts | Mapping[str, Any]) -> Decision:
-        """The decision on facts that are not of the usual shape, or are odd; an odd one is decided the exact way."""
-        try:
-            document: Any = facts.document if type(facts) is Facts else facts
-            self._checks.otherwise(document)
-            candidates = self._candidates_of(document["action"])
-            found = candidates.which(document)
-            return (candidates.finishes.get(found) or candidates.finish(found))(document, facts)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001  # the exact way says what it was
+        except Exception:  # noqa: BLE001  # whatever is odd is judged the exact way, which says what it was
             return self.exactly(facts)
 
     def _candidates_of(self, action: Any) -> Candidates:
@@ -194,7 +186,7 @@ class PolicyEngine:
         return explain(self, facts)
 
     def residual(self, known: Facts | Mapping[str, Any], *, absent: Collection[str] = ()) -> Residual:
-        """What must still hold for an allow when only some facts are known: see `cigate.policy.explaining.remaining`.
+        """What must still hold for an allow when only some facts are known: see `cigate.policy.Residual`.
 
         Raises:
             FactsError: a known fact has the wrong type.

@@ -19,7 +19,7 @@ from cigate.facts import FactType, Schema
 from cigate.policy.loading.compiled import CompiledRule
 from cigate.policy.loading.pinned import pins
 from cigate.policy.rulings import Finish, Read, finisher, reader
-from cigate.policy.straight.reads import NotStraight, Readable
+from cigate.policy.straight.reads import FactTypes, NotStraight
 from cigate.policy.straight.rules import PER_MASK, Question, which_are_true
 from cigate.policy.straight.writing import Space
 
@@ -57,7 +57,7 @@ class Candidates:
     known: Mapping[str, str]
     whole: bool = True
     which: Callable[[Any], Any] = field(init=False)
-    _made: dict[str, Callable[[Any], Any]] = field(init=False, factory=dict)
+    _made: Callable[[Any], Any] | None = field(init=False, default=None)
     finishes: dict[Any, Finish] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -69,9 +69,10 @@ class Candidates:
         return self.which(document)
 
     def asked(self) -> Callable[[Any], Any]:
-        """The code that asks the rules; all threads have the same, for it knows what its answers mean."""
-        found = self._made.get("")
-        return self._made.setdefault("", self._compiled()) if found is None else found
+        """The code that asks the rules. Two threads may make it at once: what its answers mean is the same."""
+        if self._made is None:
+            self._made = self._compiled()
+        return self._made
 
     def _nodes(self) -> Mapping[int, Node | None]:
         return {rule.at: rule.node for rule in self.rules}
@@ -97,18 +98,18 @@ class Candidates:
         self, rules: Sequence[CompiledRule], nodes: Mapping[int, Node | None]
     ) -> Callable[[Any], Any]:
         questions = [Question(nodes[rule.at], rule.strict, self.asking.exactly(rule)) for rule in rules]
-        return which_are_true(questions, self._readable(), self.known, self.asking.space, whole=self.whole)
+        return which_are_true(questions, self._types(), self.known, self.asking.space, whole=self.whole)
 
-    def _readable(self) -> Readable:
-        return Readable.about(self.asking.schema, self.known.get("action"))
+    def _types(self) -> FactTypes:
+        return FactTypes.about(self.asking.schema, self.known.get("action"))
 
     def _split(self, nodes: Mapping[int, Node | None]) -> str | None:
         """The fact that most rules are pinned to, if that is worth a look-up."""
-        readable = self._readable()
+        types = self._types()
         counts: dict[str, int] = {}
         for node in nodes.values():
             for path in pins(node):
-                if path not in self.known and _is_text(readable, path):
+                if path not in self.known and _is_text(types, path):
                     counts[path] = counts.get(path, 0) + 1
         best = max(counts, key=lambda path: (counts[path], path), default=None)
         return best if best is not None and counts[best] >= _WORTH_SPLITTING else None
@@ -155,9 +156,9 @@ class _Branching:
         return (None, general, None) if below is None else (value, general, below.which(document))
 
 
-def _is_text(readable: Readable, path: str) -> bool:
+def _is_text(types: FactTypes, path: str) -> bool:
     try:
-        return readable.kind(path) is FactType.STRING
+        return types.kind(path) is FactType.STRING
     except NotStraight:
         return False
 

@@ -186,7 +186,7 @@ class Checks:
     schema: Schema
     space: Space
     fits: Callable[[Any], None] = field(init=False)
-    _general: list[Callable[[Any], None]] = field(init=False, factory=list)
+    _general: Callable[[Any], None] | None = field(init=False, default=None)
     _unusual: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
@@ -197,9 +197,9 @@ class Checks:
 
         The usual shape is that of the second document, and anew that of the fourth, eighth … which is not of it.
         """
-        if not self._general:
-            self._general.append(self._written(None))
-        self._general[0](document)
+        if self._general is None:
+            self._general = self._written(None)
+        self._general(document)
         self._unusual += 1
         if 1 < self._unusual < _MOST_SHAPES and self._unusual & (self._unusual - 1) == 0:
             shape = shape_of(document, tree_of(self.schema))

@@ -33,14 +33,14 @@ class Fact:
 
 
 @frozen(eq=False, repr=False)
-class Readable:
+class FactTypes:
     """The types of facts, for one action (or for none in particular)."""
 
     schema: Schema
     parameters: Mapping[str, FactType] | None
 
     @classmethod
-    def about(cls, schema: Schema, action: str | None) -> Readable:
+    def about(cls, schema: Schema, action: str | None) -> FactTypes:
         """With the action's own parameters, where the schema has them."""
         known = schema.parameters if action is not None else None
         return cls(schema, known.get(action) if known is not None and action is not None else None)
@@ -70,13 +70,13 @@ class Reads:
     """Which facts the code loads, and how.
 
     Args:
-        readable: their types.
+        types: their types.
         optional: those that may be absent, for a rule tests for them.
         space: where the code's names are.
         facts: what is loaded so far, by path.
     """
 
-    readable: Readable
+    types: FactTypes
     optional: Collection[str]
     space: Space
     facts: dict[str, Fact] = field(factory=dict)
@@ -90,7 +90,7 @@ class Reads:
         Raises:
             NotStraight: it has another type than wanted, or an open one is wanted as two types.
         """
-        kind = self.readable.kind(path)
+        kind = self.types.kind(path)
         if kind is FactType.APPROVALS or (kind is None and wanted not in (None, *_SIMPLE)):
             raise NotStraight
         if kind is not None and wanted is not None and wanted is not kind:
@@ -112,7 +112,7 @@ class Reads:
             document: the variable.
             whole: whether all parameters are to be checked, or those that are read.
         """
-        self._group(document, tree_of(self.readable.schema), "", whole=whole)
+        self._group(document, tree_of(self.types.schema), "", whole=whole)
         odd = [py.odd_unless(py.conjunction(self._conditions))] if self._conditions else []
         return [*self._loads, *odd, *self._after]
 
@@ -161,7 +161,7 @@ class Reads:
     def _parameters(self, local: str, read: list[Fact], *, whole: bool) -> None:
         for fact in read:
             self._load_open(local, fact)
-        typed = self.readable.parameters
+        typed = self.types.parameters
         if whole and typed is not None:
             known = [fact for fact in read if fact.kind is not None and not fact.optional]
             self._after += self._half_checked(known)
@@ -197,12 +197,12 @@ class Reads:
         self._after.append(ast.If(members, [check], self._half_checked(read)))
 
     def _bounds(self, path: str) -> tuple[int, int]:
-        return self.readable.schema.bounds.get(path, ANY)
+        return self.types.schema.bounds.get(path, ANY)
 
     def _scalars(self, local: str) -> ast.expr:
         bounds = {
             path.removeprefix("parameters."): pair
-            for path, pair in self.readable.schema.bounds.items()
+            for path, pair in self.types.schema.bounds.items()
             if path.startswith("parameters.")
         }
         if bounds:

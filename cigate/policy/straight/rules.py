@@ -45,7 +45,7 @@ from cigate.cel.syntax import (
 from cigate.cel.times import parse_duration, parse_timestamp
 from cigate.facts import FactType
 from cigate.policy.straight import writing as py
-from cigate.policy.straight.reads import Fact, NotStraight, Readable, Reads
+from cigate.policy.straight.reads import Fact, FactTypes, NotStraight, Reads
 from cigate.policy.straight.writing import Space
 
 Exactly = Callable[[Any], bool]
@@ -72,7 +72,7 @@ class Question:
 
 def which_are_true(
     questions: Sequence[Question],
-    readable: Readable,
+    types: FactTypes,
     known: Mapping[str, str],
     space: Space,
     *,
@@ -85,14 +85,14 @@ def which_are_true(
 
     Args:
         questions: the rules that may be true of these facts.
-        readable: the facts' types.
+        types: the facts' types.
         known: facts whose value is known already, as the action is.
         space: where the code's names are.
         whole: check all parameters; else those that these rules read, for the others have been checked.
     """
     nodes = [_settled(question.node, known) for question in questions]
     optional = {test for node in nodes if node is not None for test in _tested(node)}
-    reads = Reads(readable, optional, space)
+    reads = Reads(types, optional, space)
     body: list[ast.stmt] = []
     masks = max(1, -(-len(questions) // PER_MASK))
     for mask in range(masks):
@@ -320,7 +320,7 @@ class _Writer:
         path = path_of(node)
         if path is None or path.partition(".")[0] in self.scope:
             return False
-        return self.reads.readable.kind(path) is None
+        return self.reads.types.kind(path) is None
 
     def contained(self, item: Node, container: Node, present: frozenset[str]) -> Written:
         if isinstance(container, ListOf):

@@ -14,14 +14,13 @@ unknown. It is computed when somebody asks, in a bounded number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from math import prod
-from operator import itemgetter
 from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from cigate.cel.syntax import AND, NOT
 from cigate.decision import Decision, Effect
@@ -29,10 +28,11 @@ from cigate.facts import Facts, FactType, Value
 from cigate.policy.absence import Outcome
 from cigate.policy.combining import Verdict, combine, missing_people
 from cigate.policy.engine import PolicyEngine
-from cigate.policy.exact import obstacle, verdict
+from cigate.policy.exact import obstacle
 from cigate.policy.explaining.change import Change, FactChange, People, described, middle
 from cigate.policy.explaining.domains import Domain, domains, is_fixed
 from cigate.policy.explaining.parts import Atom, Part, apart, touches
+from cigate.policy.explaining.trial import Asked, Trial
 from cigate.policy.loading.compiled import CompiledRule
 
 FIXED: Final = ("action", "now", "commit", "agent.id", "user.id", "device.id", "attestation.*")
@@ -97,55 +97,8 @@ def counterfactual(
     return _Search(policy, known, rules, tuple(fixed), most).run()
 
 
-@frozen(cache_hash=True)
-class _Trial:
-    """A change that is tried: a value and its type for each changed fact, and the people who are added.
-
-    The types are there because 1 and true are one value to Python. Of a person it is known for which rules they
-    are asked.
-    """
-
-    chosen: frozenset[tuple[str, type, Value]] = frozenset()
-    people: tuple[frozenset[str], ...] = ()
-
-    @property
-    def values(self) -> dict[str, Value]:
-        return {path: value for path, _, value in sorted(self.chosen, key=itemgetter(0))}
-
-    @property
-    def paths(self) -> frozenset[str]:
-        return frozenset(path for path, _, _ in self.chosen)
-
-    def setting(self, path: str, value: Value) -> _Trial:
-        others = {each for each in self.chosen if each[0] != path}
-        return evolve(self, chosen=frozenset({*others, (path, type(value), value)}))
-
-    @property
-    def places(self) -> tuple[frozenset[str], int]:
-        """What is changed, whatever it is changed to."""
-        return self.paths, len(self.people)
-
-
 class _Exhausted(Exception):
     """As many changes were tried as may be."""
-
-
-@define
-class _Asked:
-    """One applicable rule, with what its answer depends on and what it answered so far."""
-
-    rule: CompiledRule
-    part: Part | None
-    paths: frozenset[str]
-    reads_approvals: bool
-    answers: dict[object, Verdict] = field(factory=dict)
-
-    def answer(self, trial: _Trial, facts: Callable[[], Facts]) -> Verdict:
-        mine = frozenset(each for each in trial.chosen if each[0] in self.paths)
-        key = (mine, trial.people if self.reads_approvals else ())
-        if key not in self.answers:
-            self.answers[key] = verdict(self.rule, facts())
-        return self.answers[key]
 
 
 _WORK: Final = 2000
@@ -176,9 +129,9 @@ class _Search:
         self._may_add = not is_fixed(_PEOPLE, fixed) and _PEOPLE in policy.schema.fields
         self._asked = [self._ask(rule) for rule in rules]
         self._order = {path: _nearest_first(one, facts.get(path)) for path, one in self._domains.items()}
-        self._answered: dict[_Trial, tuple[Verdict, ...]] = {}
-        self._made: dict[_Trial, Facts] = {}
-        self._blamed: dict[_Trial, frozenset[str] | None] = {}
+        self._answered: dict[Trial, tuple[Verdict, ...]] = {}
+        self._made: dict[Trial, Facts] = {}
+        self._blamed: dict[Trial, frozenset[str] | None] = {}
         clauses = [rule.rule.approval for rule in rules if rule.rule.approval is not None]
         self._most_people = 3 + sum(clause.count for clause in clauses)
         # Where an expression looks at approvals, one role is not as good as another.
@@ -188,7 +141,7 @@ class _Search:
         self.tried = 0
 
     def run(self) -> Counterfactual:
-        level: dict[_Trial, None] = {_Trial(): None}
+        level: dict[Trial, None] = {Trial(): None}
         try:
             while level:
                 found, level = self._larger(level)
@@ -201,10 +154,10 @@ class _Search:
             )
         return Counterfactual(why=self._hopeless(), tried=self.tried)
 
-    def _larger(self, level: Mapping[_Trial, None]) -> tuple[list[_Trial], dict[_Trial, None]]:
+    def _larger(self, level: Mapping[Trial, None]) -> tuple[list[Trial], dict[Trial, None]]:
         """Those of the next size that give an allow, one for each set of facts; and all that do not."""
-        found: dict[object, _Trial] = {}
-        rest: dict[_Trial, None] = {}
+        found: dict[object, Trial] = {}
+        rest: dict[Trial, None] = {}
         for trial in level:
             for larger in self._steps(trial):
                 if larger.places in found or larger in rest:
@@ -215,7 +168,7 @@ class _Search:
                     rest[larger] = None
         return sorted(found.values(), key=lambda one: (sorted(one.paths), len(one.people))), rest
 
-    def _steps(self, trial: _Trial) -> Iterator[_Trial]:
+    def _steps(self, trial: Trial) -> Iterator[Trial]:
         blamed = self._blame(trial) or frozenset()
         for path in sorted(blamed - trial.paths - {_PEOPLE}):
             if self._domains[path].after not in {"", *trial.paths}:
@@ -225,17 +178,17 @@ class _Search:
         if _PEOPLE in blamed and len(trial.people) < self._most_people:
             yield evolve(trial, people=(*trial.people, self._unmet(trial)))
 
-    def _allows(self, trial: _Trial) -> bool:
+    def _allows(self, trial: Trial) -> bool:
         return self._policy.decide(self._with(trial)).effect is Effect.ALLOW
 
-    def _verdicts(self, trial: _Trial) -> tuple[Verdict, ...]:
+    def _verdicts(self, trial: Trial) -> tuple[Verdict, ...]:
         if trial not in self._answered:
             self._answered[trial] = tuple(
                 asked.answer(trial, lambda: self._with(trial)) for asked in self._asked
             )
         return self._answered[trial]
 
-    def _blame(self, trial: _Trial) -> frozenset[str] | None:
+    def _blame(self, trial: Trial) -> frozenset[str] | None:
         """Facts of which a larger change that gives an allow must change one; None: this one gives it."""
         if trial not in self._blamed:
             self.tried += 1
@@ -244,7 +197,7 @@ class _Search:
             self._blamed[trial] = self._to_blame(trial)
         return self._blamed[trial]
 
-    def _to_blame(self, trial: _Trial) -> frozenset[str] | None:
+    def _to_blame(self, trial: Trial) -> frozenset[str] | None:
         found = self._verdicts(trial)
         facts = self._with(trial)
         culprits = [
@@ -281,9 +234,7 @@ class _Search:
     def _choices(self, paths: Collection[str]) -> int:
         return sum(len(self._domains[path].values) if path in self._domains else 1 for path in paths)
 
-    def _lever(
-        self, asked: _Asked, verdict: Verdict, facts: Facts, *, wanted: bool = False
-    ) -> frozenset[str]:
+    def _lever(self, asked: Asked, verdict: Verdict, facts: Facts, *, wanted: bool = False) -> frozenset[str]:
         """What could turn a rule: into true if that is wanted, else into false."""
         everything = asked.paths | ({_PEOPLE} if asked.reads_approvals and self._may_add else set())
         # A presence test, or the unknown that is ignored, makes more of the facts than the parts show.
@@ -309,7 +260,7 @@ class _Search:
         paths = {path for path in self._domains if any(touches(name, path) for name in references)}
         return frozenset(paths | ({_PEOPLE} if _PEOPLE in references and self._may_add else set()))
 
-    def _ask(self, rule: CompiledRule) -> _Asked:
+    def _ask(self, rule: CompiledRule) -> Asked:
         reads: set[str] = set() if rule.program is None else set(rule.program.references)
         if rule.rule.throttle is not None:
             reads.update(rule.rule.throttle.key)
@@ -317,16 +268,16 @@ class _Search:
         paths = {path for path in self._domains if any(touches(name, path) for name in reads)}
         if rule.rule.approval is not None:
             paths |= self._domains.keys() & {"user.id", "now"}
-        return _Asked(rule, _taken_apart(rule), frozenset(paths), reads_approvals)
+        return Asked(rule, _taken_apart(rule), frozenset(paths), reads_approvals)
 
     # --- what is tried, as facts and as a change
 
-    def _with(self, trial: _Trial) -> Facts:
+    def _with(self, trial: Trial) -> Facts:
         if trial not in self._made:
             self._made[trial] = self._changed(trial)
         return self._made[trial]
 
-    def _changed(self, trial: _Trial) -> Facts:
+    def _changed(self, trial: Trial) -> Facts:
         facts = self._facts
         for path, value in trial.values.items():
             facts = facts.including(path, value)
@@ -348,7 +299,7 @@ class _Search:
         )
         return facts.including(_PEOPLE, (*given, *added))
 
-    def _unmet(self, trial: _Trial) -> frozenset[str]:
+    def _unmet(self, trial: Trial) -> frozenset[str]:
         """The rules that want more people; a person who is added counts for all of them."""
         found = self._verdicts(trial)
         return frozenset(
@@ -363,7 +314,7 @@ class _Search:
         groups = dict.fromkeys(clause.roles for clause in clauses if clause is not None and clause.roles)
         return tuple(groups if self._any_role else (group[:1] for group in groups))
 
-    def _change(self, trial: _Trial) -> Change:
+    def _change(self, trial: Trial) -> Change:
         for path in sorted(trial.paths):
             trial = self._relaxed(path, trial)
         serving = {path: self._serving(path, trial) for path in trial.values}
@@ -386,10 +337,10 @@ class _Search:
         )
         return Change(facts, people, changed)
 
-    def _serves(self, trial: _Trial) -> bool:
+    def _serves(self, trial: Trial) -> bool:
         return combine(self._verdicts(trial), self._with(trial)).effect is Effect.ALLOW
 
-    def _relaxed(self, path: str, trial: _Trial) -> _Trial:
+    def _relaxed(self, path: str, trial: Trial) -> Trial:
         """The value of an ordered fact moved as near to what it is now as still serves."""
         far, value = self._facts.get(path), trial.values[path]
         if not self._domains[path].ordered or far is None:
@@ -401,7 +352,7 @@ class _Search:
                 far = between
         return trial.setting(path, value)
 
-    def _serving(self, path: str, trial: _Trial) -> tuple[Value, ...]:
+    def _serving(self, path: str, trial: Trial) -> tuple[Value, ...]:
         """The candidates for one fact that serve too, the others as they are."""
         domain = self._widened(path, trial.values[path])
         return tuple(value for value in domain.values if self._serves(trial.setting(path, value)))
@@ -413,7 +364,7 @@ class _Search:
             return domain
         return evolve(domain, values=tuple(sorted((*domain.values, value))))
 
-    def _independent(self, serving: Mapping[str, tuple[Value, ...]], trial: _Trial) -> bool:
+    def _independent(self, serving: Mapping[str, tuple[Value, ...]], trial: Trial) -> bool:
         """Whether every choice among the values that serve alone serves together with every other one."""
         if len(serving) < 2:
             return True
@@ -432,7 +383,7 @@ class _Search:
 
     def _hopeless(self) -> str:
         """Why nothing helps: what is to blame for the facts as they are, and can't be changed."""
-        found = self._verdicts(_Trial())
+        found = self._verdicts(Trial())
         shutting = [
             verdict.rule.name
             for verdict in found

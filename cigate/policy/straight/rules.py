@@ -46,6 +46,7 @@ from cigate.cel.times import parse_duration, parse_timestamp
 from cigate.facts import FactType
 from cigate.policy.straight import writing as py
 from cigate.policy.straight.reads import Fact, FactTypes, NotStraight, Reads
+from cigate.policy.straight.settled import settled
 from cigate.policy.straight.writing import Space
 
 Exactly = Callable[[Any], bool]
@@ -90,7 +91,7 @@ def which_are_true(
         space: where the code's names are.
         whole: check all parameters; else those that these rules read, for the others have been checked.
     """
-    nodes = [_settled(question.node, known) for question in questions]
+    nodes = [settled(question.node, known) for question in questions]
     optional = {test for node in nodes if node is not None for test in _tested(node)}
     reads = Reads(types, optional, space)
     body: list[ast.stmt] = []
@@ -114,46 +115,6 @@ def which_are_true(
     return py.function(
         "which_are_true", "document", [*reads.statements("document", whole=whole), *body], space
     )
-
-
-def _settled(node: Node | None, known: Mapping[str, str]) -> Node | None:
-    return node if node is None or not known else _Settling(known).of(node)
-
-
-@frozen(eq=False, repr=False)
-class _Settling:
-    """Puts what is known in place, and drops what that decides."""
-
-    known: Mapping[str, str]
-
-    def of(self, node: Node) -> Node:
-        path = path_of(node)
-        if path is not None:
-            return Literal(0, self.known[path]) if path in self.known else node
-        match node:
-            case Call(function=function, target=None, arguments=(left, right)) if function in (AND, OR):
-                return self.junction(node, self.of(left), self.of(right), decides=function == OR)
-            case Call(function="_==_", target=None, arguments=(left, right)):
-                left, right = self.of(left), self.of(right)
-                if _is_text(left) and _is_text(right):
-                    return Literal(0, left == right)
-                return evolve(node, arguments=(left, right))
-            case Call(function=function, target=None, arguments=(item, ListOf(items=items))) if (
-                function == IN and _is_text(self.of(item)) and all(map(_is_text, items))
-            ):
-                return Literal(0, self.of(item) in items)
-            case _:
-                return node
-
-    def junction(self, node: Call, left: Node, right: Node, *, decides: bool) -> Node:
-        for one, other in ((left, right), (right, left)):
-            if isinstance(one, Literal) and type(one.value) is bool:
-                return one if one.value is decides else other
-        return evolve(node, arguments=(left, right))
-
-
-def _is_text(node: Node) -> bool:
-    return isinstance(node, Literal) and isinstance(node.value, str)
 
 
 def _tested(node: Node) -> Iterator[str]:

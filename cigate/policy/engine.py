@@ -170,9 +170,9 @@ class PolicyEngine:
         except Exception as error:  # noqa: BLE001  # the one place that turns the unexpected into a deny (threats B3)
             return self.broken(error)
 
-    def _exactly(self, one: CompiledRule) -> Callable[[Any], bool]:
-        def is_true(document: Any) -> bool:
-            outcome, _ = came_to(one, Facts.of(document, self.schema))
+    def _exactly(self, one: CompiledRule) -> Callable[[Facts], bool]:
+        def is_true(facts: Facts) -> bool:
+            outcome, _ = came_to(one, facts)
             if outcome is Outcome.ERROR:
                 raise Odd
             return outcome is Outcome.TRUE

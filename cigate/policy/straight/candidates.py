@@ -20,7 +20,7 @@ from cigate.policy.loading.compiled import CompiledRule
 from cigate.policy.loading.pinned import pins
 from cigate.policy.rulings import Finish, Read, finisher, reader
 from cigate.policy.straight.reads import FactTypes, NotStraight
-from cigate.policy.straight.rules import PER_MASK, Question, which_are_true
+from cigate.policy.straight.rules import PER_MASK, Exactly, Question, which_are_true
 from cigate.policy.straight.writing import Space
 
 _WORTH_SPLITTING: Final = 8
@@ -35,7 +35,7 @@ class Asking:
 
     schema: Schema
     digest: str
-    exactly: Callable[[CompiledRule], Callable[[Any], bool]]
+    exactly: Callable[[CompiledRule], Exactly]
     explainer: Callable[[Any], Explanation]
     anew: Callable[[Sequence[CompiledRule], Any], Decision]
     space: Space

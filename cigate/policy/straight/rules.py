@@ -20,6 +20,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
@@ -43,14 +44,14 @@ from cigate.cel.syntax import (
     walk,
 )
 from cigate.cel.times import parse_duration, parse_timestamp
-from cigate.facts import FactType
+from cigate.facts import Facts, FactType
 from cigate.policy.straight import writing as py
 from cigate.policy.straight.reads import Fact, FactTypes, NotStraight, Reads
 from cigate.policy.straight.settled import settled
 from cigate.policy.straight.writing import Space
 
-Exactly = Callable[[Any], bool]
-"""Whether one rule is true of a document, asked the exact way; raises if it is in error."""
+Exactly = Callable[[Facts], bool]
+"""Whether one rule is true of facts, asked the exact way; raises if it is in error."""
 
 PER_MASK: Final = 30
 """How many rules one integer says: beyond 30 bits Python's arithmetic is slower."""
@@ -94,7 +95,7 @@ def which_are_true(
     nodes = [settled(question.node, known) for question in questions]
     optional = {test for node in nodes if node is not None for test in _tested(node)}
     reads = Reads(types, optional, space)
-    body: list[ast.stmt] = []
+    body: list[ast.stmt] = [py.store("facts", py.constant(None))]
     masks = max(1, -(-len(questions) // PER_MASK))
     for mask in range(masks):
         body.append(py.store(f"m{mask}", py.constant(0)))
@@ -125,6 +126,13 @@ def _tested(node: Node) -> Iterator[str]:
                 yield f"{above}.{part.field}"
 
 
+def _facts(reads: Reads) -> ast.expr:
+    """The document as facts, for the rules that are asked exactly: made for the first of them."""
+    conform = reads.space.keep(partial(Facts.of, schema=reads.types.schema))
+    made = py.named("facts", py.call(conform, py.name("document")))
+    return py.choice(py.compare(py.name("facts"), (ast.Is, py.constant(None))), made, py.name("facts"))
+
+
 def _asked(question: Question, node: Node | None, reads: Reads) -> tuple[ast.expr, list[ast.stmt]]:
     """The condition of a rule, and what must hold before it is asked."""
     if node is None:
@@ -135,7 +143,7 @@ def _asked(question: Question, node: Node | None, reads: Reads) -> tuple[ast.exp
         condition = writer.truth(node, frozenset())
     except NotStraight:
         reads.facts = before
-        return py.call(reads.space.keep(question.exactly), py.name("document")), []
+        return py.call(reads.space.keep(question.exactly), _facts(reads)), []
     if not question.strict:
         return condition, []
     tested = set(_tested(node))
